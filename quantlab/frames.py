@@ -1,0 +1,258 @@
+"""pandas frames into Bars: columns by name, times to closes, sessions by calendar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quantlab.bars import COLUMNS, Bars
+from quantlab.barsize import DAY_NS, BarSize
+from quantlab.errors import DataError, ParameterError, UnknownNameError
+from quantlab.model import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["frame_to_bars", "load_calendar", "session_closes"]
+
+TIME_NAMES = ("date", "time", "datetime", "timestamp", "session")
+
+
+def load_calendar(name: str, first_day: int, last_day: int) -> Any:
+    """Exchange calendar `name` from `exchange_calendars`, spanning the days given (days since 1970-01-01).
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that `exchange_calendars` does not know.
+    """
+    import exchange_calendars as xc
+
+    known = xc.get_calendar_names()
+    if name not in known:
+        raise UnknownNameError("calendar", name, known)
+    start = pd.Timestamp(first_day * DAY_NS) - pd.Timedelta(days=7)
+    end = pd.Timestamp(last_day * DAY_NS) + pd.Timedelta(days=7)
+    return xc.get_calendar(name, start=start, end=end)
+
+
+def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Close of each session in ns UTC, shape of `session`.
+
+    A day on which the exchange was closed gets the regular closing time of that day, so that a bar on it
+    stays in order; 'quantlab data verify' reports such bars.
+    """
+    cal = load_calendar(calendar, int(session.min()), int(session.max()))
+    closes = cal.closes
+    days = closes.index.as_unit("ns").asi8 // DAY_NS
+    stamps = pd.DatetimeIndex(closes).as_unit("ns").asi8
+    k = np.minimum(np.searchsorted(days, session), days.size - 1)
+    known = days[k] == session
+    if known.all():
+        return np.asarray(stamps[k], np.int64)
+    usual = pd.to_datetime((session * DAY_NS).view("M8[ns]")) + pd.Timedelta(str(cal.close_times[-1][1]))
+    shift = usual.tz_localize(cal.tz, nonexistent="shift_forward", ambiguous="NaT").as_unit("ns").asi8
+    return np.where(known, stamps[k], shift).astype(np.int64)
+
+
+def _index_times(df: pd.DataFrame) -> pd.DatetimeIndex:
+    """Times of the rows, from the index."""
+    index = df.index
+    if isinstance(index, pd.DatetimeIndex):
+        return index.as_unit("ns")
+    if pd.api.types.is_numeric_dtype(index.dtype):
+        raise DataError(
+            f"the frame's index holds numbers ({index[:1].tolist()} …), not times; set a column of times as "
+            "index first, for example df.set_index(pd.to_datetime(df['date']))."
+        )
+    try:
+        return pd.DatetimeIndex(pd.to_datetime(index)).as_unit("ns")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the frame's index cannot be read as times: {error}") from error
+
+
+def _columns(df: pd.DataFrame, symbol: str | None) -> dict[str, pd.DataFrame]:
+    """One frame of lower-case columns per symbol."""
+    if not isinstance(df.columns, pd.MultiIndex):
+        return {symbol or str(df.attrs.get("symbol", "ASSET")): _lower(df)}
+    if df.columns.nlevels != 2:
+        raise DataError(f"columns have {df.columns.nlevels} levels; (symbol, field) is needed.")
+    if {str(x).lower() for x in df.columns.levels[0]} >= {"open", "close"}:
+        df = df.swaplevel(axis=1)
+    symbols = list(dict.fromkeys(df.columns.get_level_values(0)))
+    return {str(s): _lower(df[s]) for s in symbols}
+
+
+def _lower(df: pd.DataFrame) -> pd.DataFrame:
+    names = [str(c).strip().lower() for c in df.columns]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise DataError(f"column {sorted(twice)[0]!r} occurs more than once (names are read in any case).")
+    lowered = df.set_axis(names, axis=1)
+    missing = [c for c in COLUMNS[:4] if c not in names]
+    if missing:
+        raise DataError(
+            f"column(s) {', '.join(missing)} are missing; given: {', '.join(map(str, df.columns))}. "
+            "Open, high, low and close are needed."
+        )
+    return lowered
+
+
+def _numbers(frame: pd.DataFrame, name: str, symbol: str) -> NDArray[np.float64]:
+    try:
+        return frame[name].to_numpy(np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"column {name!r} of {symbol} holds something that is not a number: {error}") from error
+
+
+def _check_order(times: pd.DatetimeIndex) -> None:
+    if times.hasnans:
+        raise DataError(f"row {int(np.argmax(times.isna()))} has no time.")
+    if times.is_monotonic_increasing and times.is_unique:
+        return
+    stamps = times.asi8
+    t = int(np.argmax(np.diff(stamps) <= 0)) + 1
+    what = "occurs twice" if stamps[t] == stamps[t - 1] else f"comes after {times[t - 1]}"
+    raise DataError(
+        f"time {times[t]} (row {t}) {what}; times must rise strictly. Sort the frame with df.sort_index() and "
+        "drop or repair duplicates; 'quantlab data verify' lists them."
+    )
+
+
+def _check_spacing(times: pd.DatetimeIndex, size: BarSize) -> None:
+    """Refuse times that cannot be of this bar size: mixed sizes, or the wrong one."""
+    if len(times) < 2 or not size.intraday:
+        return
+    closest = int(np.diff(times.asi8).min())
+    if closest < size.duration_ns:
+        t = int(np.argmin(np.diff(times.asi8))) + 1
+        raise DataError(
+            f"times {times[t - 1]} and {times[t]} are {closest / 1e9:g} s apart, closer than one bar of {size}; "
+            "bar sizes are mixed, or another bar_size is meant."
+        )
+
+
+def _stamp_sessions(
+    times: pd.DatetimeIndex, size: BarSize, stamp: str, tz: str | None, calendar: str | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Close and session of bars of a day or longer."""
+    midnights = bool((times == times.normalize()).all())
+    naive = times.tz is None
+    if not midnights and naive and tz is None:
+        raise DataError(
+            f"daily times such as {times[int(np.argmax(times != times.normalize()))]} have a time of day but no "
+            "zone; give tz, for example tz='America/New_York', or midnights that name sessions."
+        )
+    if not midnights:
+        aware = times.tz_localize(tz) if naive else times
+        shown = aware if tz is None else aware.tz_convert(tz)
+        if stamp == "open":
+            shown = shown + pd.Timedelta(size.duration_ns)
+        # The last instant before the close tells the date: a close at midnight belongs to the day before.
+        dates = (shown - pd.Timedelta(1, "ns")).tz_localize(None).normalize()
+        return shown.as_unit("ns").asi8, dates.as_unit("ns").asi8 // DAY_NS
+    dates = times if naive else times.tz_localize(None)
+    if stamp == "open" and size.unit == "month":
+        dates = dates + pd.DateOffset(months=size.count) - pd.Timedelta(days=1)
+    elif stamp == "open":
+        dates = dates + pd.Timedelta(size.duration_ns) - pd.Timedelta(days=1)
+    session = pd.DatetimeIndex(dates).as_unit("ns").asi8 // DAY_NS
+    if calendar is None:
+        return (session + 1) * DAY_NS, session
+    return session_closes(calendar, session), session
+
+
+def _stamp_intraday(
+    times: pd.DatetimeIndex, size: BarSize, stamp: str, tz: str | None, calendar: str | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Close and session of intraday bars."""
+    if times.tz is None and tz is None:
+        raise DataError(
+            f"times such as {times[0]} have no zone; give tz, for example tz='America/New_York' or tz='UTC'."
+        )
+    try:
+        aware = times.tz_localize(tz) if times.tz is None else times
+        local = aware if tz is None else aware.tz_convert(tz)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"times cannot be placed in zone {tz!r}: {error}") from error
+    close = aware.as_unit("ns").asi8 + (size.duration_ns if stamp == "open" else 0)
+    if calendar is None:
+        inside = pd.DatetimeIndex((close - 1).view("M8[ns]"), tz="UTC").tz_convert(local.tz)
+        return close, inside.tz_localize(None).normalize().as_unit("ns").asi8 // DAY_NS
+    days = close // DAY_NS
+    cal = load_calendar(calendar, int(days.min()), int(days.max()))
+    closes = pd.DatetimeIndex(cal.closes).as_unit("ns").asi8
+    opens = pd.DatetimeIndex(cal.opens).as_unit("ns").asi8
+    sessions = cal.closes.index.as_unit("ns").asi8 // DAY_NS
+    # A bar belongs to the session it starts in; between sessions, to the one that comes next.
+    k = np.minimum(np.searchsorted(closes, close - size.duration_ns, "right"), closes.size - 1)
+    if stamp == "open":
+        cut = (close > closes[k]) & (close - size.duration_ns >= opens[k])
+        close = np.where(cut, closes[k], close)
+    return close, sessions[k]
+
+
+def frame_to_bars(
+    df: pd.DataFrame,
+    *,
+    symbol: str | None = None,
+    bar_size: str,
+    stamp: str = "close",
+    tz: str | None = None,
+    calendar: str | None = None,
+    instruments: Iterable[Instrument] = (),
+    meta: Mapping[str, Any] | None = None,
+) -> Bars:
+    """Make Bars of a frame. Parameters and errors as in `Bars.from_frame`.
+
+    Notes
+    -----
+    Bars of a day or longer on an index of midnights, naive or in any zone: the date names the session
+    (with ``stamp="open"`` and weeks or months, the first day of the bar). The bar is stamped at that
+    session's close, without a calendar at 24:00 UTC of that date. A last intraday bar that would reach
+    beyond its session is stamped at the session's close.
+    """
+    if stamp not in {"close", "open"}:
+        raise UnknownNameError("stamp", stamp, ("close", "open"))
+    if not isinstance(df, pd.DataFrame):
+        raise DataError(f"a pandas DataFrame is needed, not {type(df).__name__}.")
+    size = BarSize.parse(bar_size)
+    if df.empty:
+        raise DataError("the frame is empty; at least one bar is needed.")
+    parts = _columns(df, symbol)
+    times = _index_times(df)
+    _check_order(times)
+    _check_spacing(times, size)
+    place = _stamp_intraday if size.intraday else _stamp_sessions
+    close, session = place(times, size, stamp, tz, calendar)
+    symbols = list(parts)
+    known = {x.symbol: x for x in instruments}
+    unknown = [s for s in known if s not in symbols]
+    if unknown:
+        raise UnknownNameError("symbol", unknown[0], symbols, "instruments names symbols of the frame.")
+
+    def stack(name: str) -> NDArray[np.float64]:
+        void = np.full(len(df), np.nan)
+        return np.column_stack([_numbers(f, name, s) if name in f.columns else void for s, f in parts.items()])
+
+    names = list(dict.fromkeys(c for f in parts.values() for c in f.columns))
+    extra = [n for n in names if n not in (*COLUMNS, "factor", "member")]
+    numeric = [n for n in extra if all(pd.api.types.is_numeric_dtype(f[n]) for f in parts.values() if n in f)]
+    try:
+        return Bars(
+            time=close,
+            session=session,
+            **{c: stack(c) for c in COLUMNS},
+            factor=stack("factor") if "factor" in names else None,
+            member=stack("member") == 1.0 if "member" in names else None,
+            fields={n: stack(n) for n in numeric},
+            instruments=tuple(known.get(s, Instrument(s)) for s in symbols),
+            bar_size=str(size),
+            meta={**(meta or {}), **({"calendar": calendar} if calendar else {})},
+        )
+    except ParameterError as error:
+        raise DataError(str(error)) from error

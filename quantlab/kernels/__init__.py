@@ -1,0 +1,1 @@
+"""Compiled loops: arrays in, arrays out. No files, no clocks, no objects, no other quantlab import."""

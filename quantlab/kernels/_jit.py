@@ -1,0 +1,78 @@
+"""The one decorator of every compiled function, and the folder its machine code is kept in.
+
+numba notices edits in the file of a cached function, not in the files of the functions it calls
+(numba issue 8359). The cache folder is therefore named by a hash of all kernel sources: an edit anywhere in
+this package is a new folder, and kernels may call kernels across files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+import numba
+from numba.core import config
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["cache_folder", "kernel"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KEPT_FOLDERS = 4
+"""Cache folders kept: other checkouts and the last few edits."""
+
+
+def _source_hash() -> str:
+    """Hash of every kernel source and of numba's version."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _make_folder() -> str | None:
+    """Create the cache folder, prune old ones, and return its path; None where nothing can be written."""
+    root = Path(config.CACHE_DIR or user_cache_path("quantlab")) / "kernels"
+    folder = root / _source_hash()
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            others = sorted(root.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+            for old in others[KEPT_FOLDERS:]:
+                shutil.rmtree(old, ignore_errors=True)
+        probe = folder / ".writable"
+        probe.touch()
+    except OSError:
+        return None
+    return str(folder)
+
+
+_FOLDER = _make_folder()
+
+
+def cache_folder() -> str | None:
+    """Folder of the compiled kernels of exactly these sources, or None where none can be written."""
+    return _FOLDER
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile `function` on first call, without the interpreter lock, and keep the machine code on disk.
+
+    Division by zero gives inf or NaN as in numpy; floating point is IEEE (no fast-math), so NaN behaves
+    and results are the same to the bit on every call.
+    """
+    before = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = _FOLDER or before
+        jitted = numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
+    return cast("Callable[P, R]", jitted)

@@ -1,0 +1,443 @@
+"""The strategy contract: a pure function of bars and parameters, its grid, and what it may return."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import itertools
+import operator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from quantlab.errors import ParameterError, StrategyError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from quantlab.bars import Bars
+    from quantlab.sizing import Sizing
+
+__all__ = ["Signal", "Strategy", "as_strategy", "signal_to_target", "strategy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """What a strategy returns when a bare target is not enough.
+
+    Parameters
+    ----------
+    target : array_like of shape (n_bars, n_assets)
+        Wanted exposure in [-1, 1] of each asset's allocation; NaN counts as 0 where the asset has a bar.
+    entry : array_like of bool, optional
+        Further entry events while the target stands.
+    stop_loss, take_profit, trailing_stop : scalar or array_like, optional
+        Protective levels as fractions of the decision price (of the fill price with ``stop_from="fill"``).
+    limit, stop : scalar or array_like, optional
+        Prices of limit and stop entries.
+    time_stop : scalar or array_like, optional
+        Bars after which a position is closed.
+    stop_from : {"decision", "fill"}
+        What the protective fractions are measured from.
+    """
+
+    target: ArrayLike
+    entry: ArrayLike | None = None
+    stop_loss: ArrayLike | None = None
+    take_profit: ArrayLike | None = None
+    trailing_stop: ArrayLike | None = None
+    limit: ArrayLike | None = None
+    stop: ArrayLike | None = None
+    time_stop: ArrayLike | None = None
+    stop_from: str = "decision"
+
+    def __init__(
+        self,
+        target: ArrayLike,
+        entry: ArrayLike | None = None,
+        stop_loss: ArrayLike | None = None,
+        take_profit: ArrayLike | None = None,
+        trailing_stop: ArrayLike | None = None,
+        limit: ArrayLike | None = None,
+        *,
+        stop: ArrayLike | None = None,
+        time_stop: ArrayLike | None = None,
+        stop_from: str = "decision",
+    ) -> None:
+        if stop_from not in {"decision", "fill"}:
+            raise UnknownNameError("stop_from", stop_from, ("decision", "fill"))
+        given = locals()
+        for member in fields(self):
+            object.__setattr__(self, member.name, given[member.name])
+
+    @property
+    def orders_inside_bar(self) -> tuple[str, ...]:
+        """Members that ask for orders inside the bar."""
+        names = ("entry", "stop_loss", "take_profit", "trailing_stop", "limit", "stop", "time_stop")
+        return tuple(n for n in names if getattr(self, n) is not None)
+
+
+class Strategy:
+    """A signal function with its parameters, default grid and sizing; still callable as the function.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(bars, **parameters)`` with a default for every parameter.
+    grid : mapping of str to sequence
+        Values of the default sweep; parameters not named keep their default.
+    where : str or callable, optional
+        Condition on the parameters of a set, such as ``"fast < slow"``.
+    sizing : Sizing, optional
+        How the idea sizes its positions; a run may override it.
+    name : str, optional
+        Name in reports; the function's name otherwise.
+
+    Raises
+    ------
+    StrategyError
+        For a function without `bars`, or with a parameter that has no default.
+    UnknownNameError
+        For a grid or condition on a parameter that the function does not have.
+    ParameterError
+        For a grid value of another type than the default.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        where: str | Callable[..., bool] | None = None,
+        sizing: Sizing | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.function = function
+        self.name = name or getattr(function, "__name__", "strategy")
+        self.sizing = sizing
+        self.defaults = _defaults(function, self.name)
+        self.where = where
+        self.grid = {k: tuple(v) for k, v in (grid or {}).items()}
+        for key, values in self.grid.items():
+            for value in values:
+                self.check_value(key, value)
+        self._condition = _condition(where, self.defaults)
+        self.__doc__ = function.__doc__
+        self.__name__ = self.name
+        self.__module__ = function.__module__
+
+    def __call__(self, bars: Bars, **params: Any) -> Any:
+        """Call the signal function as it is."""
+        return self.function(bars, **params)
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
+        return f"Strategy({self.name}: {params})"
+
+    def check_value(self, name: str, value: Any) -> Any:
+        """Value of parameter `name`, as the type of its default (an int may stand for a float).
+
+        Raises
+        ------
+        UnknownNameError, ParameterError
+            For a parameter that does not exist; for a value of another type.
+        """
+        if name not in self.defaults:
+            raise UnknownNameError("parameter", name, self.defaults, f"These are the parameters of {self.name}.")
+        default = self.defaults[name]
+        if isinstance(value, np.generic):
+            value = value.item()
+        wanted = type(default)
+        if default is None or type(value) is wanted:
+            return value
+        if wanted is float and type(value) is int:
+            return float(value)
+        raise ParameterError(
+            f"parameter {name!r} of {self.name} got {value!r} ({type(value).__name__}); its default {default!r} "
+            f"says that {wanted.__name__} is needed."
+        )
+
+    def params(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Complete parameter set: the defaults, with `given` checked and laid over them."""
+        return {**self.defaults, **{k: self.check_value(k, v) for k, v in (given or {}).items()}}
+
+    def allows(self, params: Mapping[str, Any]) -> bool:
+        """Whether `where` holds for a complete parameter set."""
+        return self._condition(params)
+
+    def parameter_sets(
+        self, grid: Mapping[str, Sequence[Any]] | None = None, where: str | Callable[..., bool] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Every complete parameter set of a grid (the default one, if none is given) that `where` allows."""
+        grid = self.grid if grid is None else grid
+        where = self.where if where is None else where
+        condition = _condition(where, self.defaults)
+        names = list(grid)
+        values = [[self.check_value(n, v) for v in grid[n]] for n in names]
+        for combination in itertools.product(*values):
+            params = {**self.defaults, **dict(zip(names, combination, strict=True))}
+            if condition(params):
+                yield params
+
+    @cached_property
+    def source(self) -> str:
+        """Source text that defines the strategy: its whole file, or the function where it has no file."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        path = Path(code.co_filename) if code is not None else None
+        if path is not None and path.is_file():
+            return path.read_text(encoding="utf-8")
+        try:
+            return inspect.getsource(self.function)
+        except (OSError, TypeError):
+            return "" if code is None else f"{code.co_code.hex()} {code.co_consts!r} {code.co_names!r}"
+
+    @cached_property
+    def source_hash(self) -> str:
+        """Hash of `source` (32 hex digits)."""
+        return hashlib.blake2b(self.source.encode(), digest_size=16).hexdigest()
+
+    def evaluate(self, bars: Bars, params: Mapping[str, Any] | None = None) -> Signal:
+        """Call the function on `bars` and return its result as a `Signal`.
+
+        Raises
+        ------
+        StrategyError
+            If the function raises (the cause is chained), or tries to write into the bars.
+        """
+        complete = self.params(params)
+        try:
+            result = self.function(bars, **complete)
+        except Exception as error:
+            shown = ", ".join(f"{k}={v!r}" for k, v in complete.items())
+            advice = ""
+            if isinstance(error, ValueError) and "read-only" in str(error):
+                advice = " Bars are read-only: a strategy must not change its input; work on a copy (x.copy())."
+            raise StrategyError(
+                f"strategy {self.name}({shown}) raised {type(error).__name__}: {error}.{advice}"
+            ) from error
+        if any(getattr(bars, c).flags.writeable for c in ("open", "high", "low", "close", "volume")):
+            raise StrategyError(
+                f"strategy {self.name} made the bars writeable; a strategy must not change its input. "
+                "Work on a copy (x.copy())."
+            )
+        if result is None:
+            raise StrategyError(f"strategy {self.name} returned None; return the target (or a Signal).")
+        return result if isinstance(result, Signal) else Signal(result)
+
+
+@overload
+def strategy(function: Callable[..., Any], /) -> Strategy: ...
+@overload
+def strategy(
+    *,
+    where: str | Callable[..., bool] | None = None,
+    sizing: Sizing | None = None,
+    name: str | None = None,
+    **grid: Sequence[Any],
+) -> Callable[[Callable[..., Any]], Strategy]: ...
+
+
+def strategy(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    where: str | Callable[..., bool] | None = None,
+    sizing: Sizing | None = None,
+    name: str | None = None,
+    **grid: Sequence[Any],
+) -> Strategy | Callable[[Callable[..., Any]], Strategy]:
+    """Make a signal function a strategy; keywords that are not options are its default grid.
+
+    Parameters
+    ----------
+    where, sizing, name
+        As in `Strategy`.
+    **grid : sequences
+        Values of each parameter in the default sweep.
+
+    Examples
+    --------
+    >>> from quantlab.strategy import strategy
+    >>> @strategy(days=range(5, 30, 5))
+    ... def above_mean(bars, days=20):
+    ...     return bars.close > bars.close.mean()
+    >>> above_mean.grid["days"]
+    (5, 10, 15, 20, 25)
+    """
+    if function is not None:
+        return Strategy(function)
+
+    def decorate(function: Callable[..., Any]) -> Strategy:
+        return Strategy(function, grid=grid, where=where, sizing=sizing, name=name)
+
+    return decorate
+
+
+def as_strategy(given: Any) -> Strategy:
+    """Strategy of a strategy or of a plain function.
+
+    Raises
+    ------
+    StrategyError
+        For anything else.
+    """
+    if isinstance(given, Strategy):
+        return given
+    if callable(given):
+        return Strategy(given)
+    raise StrategyError(
+        f"a strategy, a function of bars or a target array is needed, not {type(given).__name__}."
+    )
+
+
+def _defaults(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        raise StrategyError(f"{name}() takes no argument; its first argument must be the bars.")
+    defaults: dict[str, Any] = {}
+    for parameter in parameters[1:]:
+        if parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}:
+            raise StrategyError(f"{name} takes *{parameter.name}; every parameter needs a name and a default.")
+        if parameter.default is parameter.empty:
+            raise StrategyError(f"parameter {parameter.name!r} of {name} has no default; give it one.")
+        defaults[parameter.name] = parameter.default
+    return defaults
+
+
+_BINARY = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_COMPARE = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def _condition(
+    where: str | Callable[..., bool] | None, defaults: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Condition on a complete parameter set. Text is interpreted here, never handed to ``eval``."""
+    if where is None:
+        return lambda _: True
+    if callable(where):
+        return lambda params: bool(where(**params))
+    try:
+        tree = ast.parse(where, mode="eval").body
+    except SyntaxError as error:
+        raise ParameterError(f"where={where!r} is not an expression: {error.msg}.") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in defaults:
+            raise UnknownNameError("parameter", node.id, defaults, f"where={where!r} names it.")
+
+    def value(node: ast.AST, params: Mapping[str, Any]) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return params[node.id]
+            case ast.BinOp() if type(node.op) in _BINARY:
+                return _BINARY[type(node.op)](value(node.left, params), value(node.right, params))
+            case ast.UnaryOp(op=ast.USub()):
+                return -value(node.operand, params)
+            case ast.UnaryOp(op=ast.Not()):
+                return not value(node.operand, params)
+            case ast.BoolOp():
+                results = (value(v, params) for v in node.values)
+                return all(results) if isinstance(node.op, ast.And) else any(results)
+            case ast.Compare() if all(type(o) in _COMPARE for o in node.ops):
+                sides = [value(v, params) for v in (node.left, *node.comparators)]
+                pairs = zip(node.ops, sides, sides[1:], strict=False)
+                return all(_COMPARE[type(o)](a, b) for o, a, b in pairs)
+        raise ParameterError(
+            f"where={where!r} uses {ast.unparse(node)!r}; comparisons, and/or/not and arithmetic on parameters "
+            "are allowed. For more, give a function of the parameters."
+        )
+
+    value(tree, defaults)
+    return lambda params: bool(value(tree, params))
+
+
+def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDArray[np.float64]:
+    """Target of a signal as float64 of shape (n_bars, n_assets), C-contiguous.
+
+    A frame or Series is matched by its labels (`bars.index` and symbols, or closes in UTC), never by position;
+    labels that are missing give NaN. NaN is kept: the engine reads it as 0 where the asset has a bar.
+
+    Raises
+    ------
+    StrategyError
+        For a wrong shape or type, labels that are not those of the bars, and targets beyond [-1, 1].
+    """
+    target = _labelled(signal.target, bars, name)
+    if target.dtype == object or target.dtype.kind not in "biuf":
+        raise StrategyError(
+            f"strategy {name} returned values of type {target.dtype}; bool, int or float are needed."
+        )
+    n_bars, n_assets = bars.shape
+    if target.ndim == 1 and n_assets == 1:
+        target = target[:, None]
+    if target.shape != (n_bars, n_assets):
+        raise StrategyError(_shape_error(target.shape, bars, name))
+    bounded = target.dtype.kind == "b"
+    target = np.ascontiguousarray(target, np.float64)
+    if not bounded:
+        low, high = np.fmin.reduce(target, axis=None), np.fmax.reduce(target, axis=None)
+        if low < -1.0 or high > 1.0:
+            t, i = (int(k) for k in np.argwhere(np.abs(target) > 1.0)[0])
+            raise StrategyError(
+                f"strategy {name} wants a target of {target[t, i]} for {bars.symbols[i]} at {bars.index[t]}; targets "
+                "lie in [-1, 1], as fractions of the asset's allocation. For more exposure use "
+                "Sizing(allocation=..., max_leverage=...)."
+            )
+    return target
+
+
+def _labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
+    import pandas as pd
+
+    if not isinstance(given, (pd.DataFrame, pd.Series)):
+        return np.asarray(given)
+    index = bars.index
+    if isinstance(given.index, pd.DatetimeIndex) and given.index.tz is not None:
+        index = pd.DatetimeIndex(bars.time.view("M8[ns]"), tz="UTC")
+    if not given.index.is_unique:
+        raise StrategyError(f"strategy {name} returned a frame whose index has repeated labels.")
+    if not given.index.isin(index).any():
+        raise StrategyError(
+            f"strategy {name} returned a frame whose index ({given.index[:1].tolist()} …) shares no label with the "
+            f"bars ({bars.index[0]} …); keep the index of bars.frame('close')."
+        )
+    if isinstance(given, pd.Series):
+        return given.reindex(index).to_numpy()
+    unknown = [str(c) for c in given.columns if c not in bars.symbols]
+    if unknown:
+        raise StrategyError(f"strategy {name} returned a column: {UnknownNameError('symbol', unknown[0], bars.symbols)}")
+    return given.reindex(index=index, columns=list(bars.symbols)).astype(np.float64).to_numpy()
+
+
+def _shape_error(shape: tuple[int, ...], bars: Bars, name: str) -> str:
+    n_bars, n_assets = bars.shape
+    text = f"strategy {name} returned shape {shape}; (n_bars, n_assets) = ({n_bars}, {n_assets}) is needed."
+    if shape == (n_bars, n_bars):
+        text += (
+            " A shape of (n_bars, n_bars) comes from broadcasting: an array of shape (n_bars,) was compared with one "
+            f"of shape (n_bars, {n_assets}). Keep two dimensions (x[:, None]), or work on bars.frame('close')."
+        )
+    elif shape == (n_bars,):
+        text += " One target for several assets is ambiguous; return one column per asset."
+    return text
