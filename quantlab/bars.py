@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -12,13 +13,14 @@ import numpy as np
 
 from quantlab.barsize import DAY_NS, BarSize
 from quantlab.errors import DataError, UnknownNameError
-from quantlab.model import Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
+
+    from quantlab.model import Instrument
 
 __all__ = ["Bars"]
 
@@ -28,6 +30,9 @@ SESSIONS_PER_YEAR = {"24/7": 365.0, "24/5": 260.0}
 """Sessions a year by calendar; every exchange with weekends and holidays counts 252, the US convention."""
 
 MINUTE_NS = 60_000_000_000
+
+PERIOD = re.compile(r"\d{4}(-\d{2})?")
+"""A year or a month, which `between` takes whole."""
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -46,6 +51,8 @@ def _iso(time_ns: int) -> str:
 class Bars:
     """Prices of one or more assets on one time axis. Every array is read-only and C-contiguous.
 
+    Arrays of the right type and order are taken as they are, without a copy; do not write into them later.
+
     Parameters
     ----------
     time : ndarray of shape (n_bars,)
@@ -55,7 +62,7 @@ class Bars:
     volume : ndarray of shape (n_bars, n_assets)
         Units traded; NaN where unknown.
     session : ndarray of shape (n_bars,)
-        Exchange session of each bar: int64 days from 1970-01-01 to the session's date.
+        Exchange session of each bar: int64 days from 1970-01-01 to the session's date, never falling.
     instruments : sequence of Instrument
         One per asset, with distinct symbols.
     bar_size : str or BarSize
@@ -72,8 +79,8 @@ class Bars:
     Raises
     ------
     DataError
-        For unsorted or duplicate times, wrong shapes, prices that are not above zero or not finite, a high
-        below a low, a repeated symbol.
+        For unsorted or duplicate times, sessions that fall, wrong shapes, prices that are not above zero or
+        not finite, a high below a low, a repeated symbol.
     """
 
     time: NDArray[np.int64]
@@ -100,8 +107,17 @@ class Bars:
             put(self, name, _frozen(np.asarray(getattr(self, name), np.float64)))
         shape = self.close.shape
         one, true = np.ones((1, 1)), np.ones((1, 1), bool)
-        put(self, "factor", np.broadcast_to(one, shape) if self.factor is None else _frozen(self.factor))
-        put(self, "member", np.broadcast_to(true, shape) if self.member is None else _frozen(self.member))
+        factor, member = self.factor, self.member
+        put(
+            self,
+            "factor",
+            np.broadcast_to(one, shape) if factor is None else _frozen(np.asarray(factor, float)),
+        )
+        put(
+            self,
+            "member",
+            np.broadcast_to(true, shape) if member is None else _frozen(np.asarray(member, bool)),
+        )
         put(self, "fields", MappingProxyType({k: _frozen(np.asarray(v)) for k, v in self.fields.items()}))
         put(self, "meta", MappingProxyType(dict(self.meta)))
         self._validate()
@@ -112,7 +128,8 @@ class Bars:
         n_bars, n_assets = self.time.shape[0], len(self.instruments)
         if n_bars == 0 or n_assets == 0:
             raise DataError(
-                f"no bars at all ({n_bars} times, {n_assets} assets); at least one bar of one asset is needed."
+                f"no bars at all ({n_bars} times, {n_assets} assets); at least one bar of one asset is "
+                "needed."
             )
         shaped = {name: getattr(self, name) for name in (*COLUMNS, "factor", "member")} | dict(self.fields)
         for name, array in shaped.items():
@@ -124,7 +141,7 @@ class Bars:
             raise DataError(f"session has shape {self.session.shape}; ({n_bars},) is needed.")
         repeated = {s for s in self.symbols if self.symbols.count(s) > 1}
         if repeated:
-            raise DataError(f"symbol {sorted(repeated)[0]!r} occurs more than once; symbols must be distinct.")
+            raise DataError(f"symbol {min(repeated)!r} occurs more than once; symbols must be distinct.")
         self._validate_times()
         self._validate_prices()
 
@@ -135,7 +152,17 @@ class Bars:
             kind = "twice" if steps[t - 1] == 0 else f"after {_iso(self.time[t - 1])}"
             raise DataError(
                 f"time {_iso(self.time[t])} UTC (row {t}) comes {kind}; times must rise strictly. "
-                "Sort them and decide which of two bars of one time is right; 'quantlab data verify' lists them."
+                "Sort them and decide which of two bars of one time is right; 'quantlab data verify' lists "
+                "them."
+            )
+
+        falls = np.diff(self.session) < 0
+        if falls.any():
+            t = int(np.argmax(falls)) + 1
+            before, after = (str(self.session[k].astype("M8[D]")) for k in (t - 1, t))
+            raise DataError(
+                f"session {after} at {_iso(self.time[t])} UTC comes after session {before}; sessions must "
+                "not fall while time rises. Give the same calendar to all bars that are joined."
             )
 
     def _validate_prices(self) -> None:
@@ -159,9 +186,9 @@ class Bars:
         t, i = (int(x) for x in np.argwhere(wrong)[0])
         given = "" if column is None else f" ({column[t, i]!r})"
         raise DataError(
-            f"{what}{given} for {self.symbols[i]} at {_iso(self.time[t])} UTC, and in {int(wrong.sum())} bar(s) "
-            "in all. Prices must be finite and above zero, with NaN in all four where there is no bar; "
-            "'quantlab data verify' lists every such bar."
+            f"{what}{given} for {self.symbols[i]} at {_iso(self.time[t])} UTC, and in {int(wrong.sum())} "
+            "bar(s) in all. Prices must be finite and above zero, with NaN in all four where there is no "
+            "bar; 'quantlab data verify' lists every such bar."
         )
 
     # -- making ----------------------------------------------------------------------------------------
@@ -255,12 +282,16 @@ class Bars:
         names = sorted({name for p in parts for name in p.fields})
         void = [np.full(p.close.shape, np.nan) for p in parts]
         metas = [dict(p.meta) for p in parts]
+        optional: dict[str, Any] = {}
+        if not all(p.is_raw for p in parts):
+            optional["factor"] = spread([p.factor for p in parts], 1.0, np.float64)
+        if not all(p.member.all() for p in parts):
+            optional["member"] = spread([p.member for p in parts], fill=False, dtype=bool)
         return cls(
             time=time,
             session=session,
             **{c: spread([getattr(p, c) for p in parts], np.nan, np.float64) for c in COLUMNS},
-            factor=None if all(p.is_raw for p in parts) else spread([p.factor for p in parts], 1.0, np.float64),
-            member=None if all(p.member.all() for p in parts) else spread([p.member for p in parts], False, bool),
+            **optional,
             fields={
                 n: spread([p.fields.get(n, v) for p, v in zip(parts, void, strict=True)], np.nan, np.float64)
                 for n in names
@@ -280,7 +311,7 @@ class Bars:
     @property
     def n_bars(self) -> int:
         """Number of bars."""
-        return self.time.shape[0]
+        return int(self.time.shape[0])
 
     @property
     def n_assets(self) -> int:
@@ -352,7 +383,8 @@ class Bars:
             )
         from quantlab.frames import session_closes
 
-        return _frozen((session_closes(self.calendar, self.session) - self.time) / MINUTE_NS)
+        minutes = (session_closes(self.calendar, self.session) - self.time) / MINUTE_NS
+        return _frozen(np.asarray(minutes, np.float64))
 
     @cached_property
     def content_hash(self) -> str:
@@ -387,7 +419,8 @@ class Bars:
         Parameters
         ----------
         name : str
-            ``"open"``, ``"high"``, ``"low"``, ``"close"``, ``"volume"``, ``"factor"``, ``"member"`` or a field.
+            ``"open"``, ``"high"``, ``"low"``, ``"close"``, ``"volume"``, ``"factor"``, ``"member"`` or
+            a field.
         """
         import pandas as pd
 
@@ -421,18 +454,16 @@ class Bars:
         keep = slice(None) if columns is None else list(columns)
 
         def cut(array: NDArray[Any]) -> NDArray[Any]:
-            return array[rows] if columns is None else array[rows][:, keep]
+            return np.asarray(array[rows] if columns is None else array[rows][:, keep])
 
-        return replace(
-            self,
-            time=self.time[rows],
-            session=self.session[rows],
-            **{c: cut(getattr(self, c)) for c in COLUMNS},
-            factor=None if self.factor.strides == (0, 0) else cut(self.factor),
-            member=None if self.member.strides == (0, 0) else cut(self.member),
-            fields={k: cut(v) for k, v in self.fields.items()},
-            instruments=self.instruments if columns is None else [self.instruments[i] for i in columns],
-        )
+        changed: dict[str, Any] = {c: cut(getattr(self, c)) for c in COLUMNS}
+        for name in ("factor", "member"):
+            column = getattr(self, name)
+            changed[name] = None if column.strides == (0, 0) else cut(column)
+        changed["fields"] = {k: cut(v) for k, v in self.fields.items()}
+        if columns is not None:
+            changed["instruments"] = tuple(self.instruments[i] for i in columns)
+        return replace(self, time=self.time[rows], session=self.session[rows], **changed)
 
     def __getitem__(self, symbols: str | Sequence[str]) -> Bars:
         """Bars of one symbol or of a list of them, without the times at which none has a bar."""
@@ -440,7 +471,9 @@ class Bars:
         chosen = [self.column(s) for s in names]
         rows = ~np.isnan(self.close[:, chosen]).all(axis=1)
         if not rows.any():
-            raise DataError(f"{', '.join(names)} has no bar at all between {self.index[0]} and {self.index[-1]}.")
+            raise DataError(
+                f"{', '.join(names)} has no bar at all between {self.index[0]} and {self.index[-1]}."
+            )
         return self._take(slice(None) if rows.all() else rows, chosen)
 
     def rows(self, start: Any = None, end: Any = None) -> slice:
@@ -448,6 +481,8 @@ class Bars:
         import pandas as pd
 
         def limit(value: Any, *, last: bool) -> int:
+            if isinstance(value, str) and PERIOD.fullmatch(value.strip()):
+                value = getattr(pd.Period(value.strip()), "end_time" if last else "start_time").normalize()
             stamp = pd.Timestamp(value)
             dated = stamp == stamp.normalize() and (isinstance(value, str) or stamp.tzinfo is None)
             if dated and stamp.tzinfo is None:
@@ -471,8 +506,8 @@ class Bars:
         Parameters
         ----------
         start, end : str, date, datetime or Timestamp, optional
-            A date names whole sessions. A time of day compares with the close of the bar; without a
-            zone it is UTC.
+            A date names whole sessions, ``"2005"`` a year and ``"2005-03"`` a month. A time of day compares
+            with the close of the bar; without a zone it is UTC.
 
         Raises
         ------
@@ -482,7 +517,7 @@ class Bars:
         return self._take(self.rows(start, end))
 
     def with_fields(self, **arrays: ArrayLike) -> Bars:
-        """These bars with further columns in `fields`, each of shape (n_bars, n_assets).
+        """Return these bars with further columns in `fields`, each of shape (n_bars, n_assets).
 
         A frame is matched by its labels (`index` and symbols), never by position; missing labels give NaN.
         An array of shape (n_bars,) is taken when there is one asset.
@@ -507,7 +542,7 @@ class Bars:
         """Longer bars: first open, highest high, lowest low, last close, summed volume.
 
         Intraday targets are cut at whole multiples of the size on the UTC clock and never reach across a
-        session; ``"1 day"`` is a session, weeks end on their last session, months likewise. Factor, member and
+        session; ``"1 day"`` is a session, weeks and months end on their last session. Factor, member and
         fields are those of the last bar of each group.
 
         Raises
@@ -527,15 +562,22 @@ class Bars:
         time = self.time[last].copy()
         if new.intraday:
             bucket = -(-self.time[last] // new.duration_ns) * new.duration_ns
-            ends_session = np.append(np.diff(self.session[last]) != 0, False)  # noqa: FBT003
+            ends_session = np.append(np.diff(self.session[last]) != 0, False)
             time = np.where(ends_session, time, bucket)
+            time[-1] = self._last_close(int(bucket[-1]))
         cut = self._take(last)
-        return replace(
-            cut, time=time, bar_size=str(new), **{c: joined[k] for k, c in enumerate(COLUMNS)}
-        )
+        return replace(cut, time=time, bar_size=str(new), **{c: joined[k] for k, c in enumerate(COLUMNS)})
+
+    def _last_close(self, bucket: int) -> int:
+        """Close of a last, perhaps unfinished, longer bar: that of its session where it comes first."""
+        if self.calendar is None or bucket == self.time[-1]:
+            return bucket
+        from quantlab.frames import session_closes
+
+        return max(int(self.time[-1]), min(bucket, int(session_closes(self.calendar, self.session[-1:])[0])))
 
     def _group(self, size: BarSize) -> NDArray[np.int64]:
-        """Number of the longer bar that each bar belongs to, rising from 0."""
+        """Return the number of the longer bar that each bar belongs to, rising from 0."""
         if size.unit == "month":
             month = self.session.astype("M8[D]").astype("M8[M]").astype(np.int64)
             key = month // size.count
@@ -545,6 +587,8 @@ class Bars:
             key = np.cumsum(np.diff(self.session, prepend=self.session[0]) != 0) // size.count
         else:
             key = -(-self.time // size.duration_ns)
-            key = np.cumsum((np.diff(key, prepend=key[0]) != 0) | (np.diff(self.session, prepend=self.session[0]) != 0))
+            key = np.cumsum(
+                (np.diff(key, prepend=key[0]) != 0) | (np.diff(self.session, prepend=self.session[0]) != 0)
+            )
         changed = np.diff(key, prepend=key[0]) != 0
         return np.cumsum(changed).astype(np.int64)

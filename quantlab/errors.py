@@ -68,8 +68,7 @@ class UnknownNameError(InputError):
         ]
         shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
         text = f"unknown {kind} {given!r}"
-        if near:
-            text += f"; did you mean {near[0]!r}?"
+        text += f"; did you mean {near[0]!r}?" if near else "."
         text += f" Known: {shown}." if names else f" There is no {kind} at all."
         super().__init__(text + (f" {advice}" if advice else ""))
         self.kind, self.given, self.allowed = kind, given, names

@@ -29,6 +29,8 @@ def load_calendar(name: str, first_day: int, last_day: int) -> Any:
     ------
     UnknownNameError
         For a name that `exchange_calendars` does not know.
+    DataError
+        For days before the calendar's history begins.
     """
     import exchange_calendars as xc
 
@@ -37,7 +39,18 @@ def load_calendar(name: str, first_day: int, last_day: int) -> Any:
         raise UnknownNameError("calendar", name, known)
     start = pd.Timestamp(first_day * DAY_NS) - pd.Timedelta(days=7)
     end = pd.Timestamp(last_day * DAY_NS) + pd.Timedelta(days=7)
-    return xc.get_calendar(name, start=start, end=end)
+    try:
+        return xc.get_calendar(name, start=start, end=end)
+    except ValueError:
+        earliest, latest = (getattr(xc.get_calendar(name), f"bound_{side}")() for side in ("min", "max"))
+        start, end = max(start, earliest or start), min(end, latest or end)
+        if start.value > first_day * DAY_NS or end.value < last_day * DAY_NS:
+            days = " to ".join(str(np.datetime64(d, "D")) for d in (first_day, last_day))
+            raise DataError(
+                f"calendar {name!r} is known from {earliest or 'the beginning'} to {latest or 'the end'}, "
+                f"and {days} is asked for; cut the bars to these days, or leave the calendar out."
+            ) from None
+        return xc.get_calendar(name, start=start, end=end)
 
 
 def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -49,7 +62,7 @@ def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int6
     cal = load_calendar(calendar, int(session.min()), int(session.max()))
     closes = cal.closes
     days = closes.index.as_unit("ns").asi8 // DAY_NS
-    stamps = pd.DatetimeIndex(closes).as_unit("ns").asi8
+    stamps = pd.DatetimeIndex(closes.array).as_unit("ns").asi8
     k = np.minimum(np.searchsorted(days, session), days.size - 1)
     known = days[k] == session
     if known.all():
@@ -60,7 +73,7 @@ def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int6
 
 
 def _index_times(df: pd.DataFrame) -> pd.DatetimeIndex:
-    """Times of the rows, from the index."""
+    """Read the times of the rows from the index."""
     index = df.index
     if isinstance(index, pd.DatetimeIndex):
         return index.as_unit("ns")
@@ -83,15 +96,19 @@ def _columns(df: pd.DataFrame, symbol: str | None) -> dict[str, pd.DataFrame]:
         raise DataError(f"columns have {df.columns.nlevels} levels; (symbol, field) is needed.")
     if {str(x).lower() for x in df.columns.levels[0]} >= {"open", "close"}:
         df = df.swaplevel(axis=1)
-    symbols = list(dict.fromkeys(df.columns.get_level_values(0)))
-    return {str(s): _lower(df[s]) for s in symbols}
+    # Columns by position: a lookup by label takes milliseconds, and there may be hundreds of symbols.
+    places: dict[str, list[int]] = {}
+    for k, symbol_of in enumerate(df.columns.get_level_values(0)):
+        places.setdefault(str(symbol_of), []).append(k)
+    plain = df.set_axis(df.columns.get_level_values(1), axis=1)
+    return {s: _lower(plain.iloc[:, k]) for s, k in places.items()}
 
 
 def _lower(df: pd.DataFrame) -> pd.DataFrame:
     names = [str(c).strip().lower() for c in df.columns]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
-        raise DataError(f"column {sorted(twice)[0]!r} occurs more than once (names are read in any case).")
+        raise DataError(f"column {min(twice)!r} occurs more than once (names are read in any case).")
     lowered = df.set_axis(names, axis=1)
     missing = [c for c in COLUMNS[:4] if c not in names]
     if missing:
@@ -106,7 +123,9 @@ def _numbers(frame: pd.DataFrame, name: str, symbol: str) -> NDArray[np.float64]
     try:
         return frame[name].to_numpy(np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:
-        raise DataError(f"column {name!r} of {symbol} holds something that is not a number: {error}") from error
+        raise DataError(
+            f"column {name!r} of {symbol} holds something that is not a number: {error}"
+        ) from error
 
 
 def _check_order(times: pd.DatetimeIndex) -> None:
@@ -118,8 +137,8 @@ def _check_order(times: pd.DatetimeIndex) -> None:
     t = int(np.argmax(np.diff(stamps) <= 0)) + 1
     what = "occurs twice" if stamps[t] == stamps[t - 1] else f"comes after {times[t - 1]}"
     raise DataError(
-        f"time {times[t]} (row {t}) {what}; times must rise strictly. Sort the frame with df.sort_index() and "
-        "drop or repair duplicates; 'quantlab data verify' lists them."
+        f"time {times[t]} (row {t}) {what}; times must rise strictly. Sort the frame with df.sort_index() "
+        "and drop or repair duplicates; 'quantlab data verify' lists them."
     )
 
 
@@ -131,8 +150,8 @@ def _check_spacing(times: pd.DatetimeIndex, size: BarSize) -> None:
     if closest < size.duration_ns:
         t = int(np.argmin(np.diff(times.asi8))) + 1
         raise DataError(
-            f"times {times[t - 1]} and {times[t]} are {closest / 1e9:g} s apart, closer than one bar of {size}; "
-            "bar sizes are mixed, or another bar_size is meant."
+            f"times {times[t - 1]} and {times[t]} are {closest / 1e9:g} s apart, closer than one bar of "
+            f"{size}; bar sizes are mixed, or another bar_size is meant."
         )
 
 
@@ -142,10 +161,15 @@ def _stamp_sessions(
     """Close and session of bars of a day or longer."""
     midnights = bool((times == times.normalize()).all())
     naive = times.tz is None
+    if not midnights and not naive and tz is not None:
+        # Midnights of New York written in UTC name sessions as well.
+        there = times.tz_convert(tz)
+        midnights = bool((there == there.normalize()).all())
+        times = there if midnights else times
     if not midnights and naive and tz is None:
         raise DataError(
-            f"daily times such as {times[int(np.argmax(times != times.normalize()))]} have a time of day but no "
-            "zone; give tz, for example tz='America/New_York', or midnights that name sessions."
+            f"daily times such as {times[int(np.argmax(times != times.normalize()))]} have a time of day but "
+            "no zone; give tz, for example tz='America/New_York', or midnights that name sessions."
         )
     if not midnights:
         aware = times.tz_localize(tz) if naive else times
@@ -163,7 +187,16 @@ def _stamp_sessions(
     session = pd.DatetimeIndex(dates).as_unit("ns").asi8 // DAY_NS
     if calendar is None:
         return (session + 1) * DAY_NS, session
+    if size.unit in {"week", "month"}:
+        session = _last_sessions(calendar, session)
     return session_closes(calendar, session), session
+
+
+def _last_sessions(calendar: str, day: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Last session on or before each day: weeks and months end with it, whatever day names them."""
+    loaded = load_calendar(calendar, int(day.min()), int(day.max()))
+    days = loaded.closes.index.as_unit("ns").asi8 // DAY_NS
+    return np.asarray(days[np.maximum(np.searchsorted(days, day, "right") - 1, 0)], np.int64)
 
 
 def _stamp_intraday(
@@ -185,8 +218,8 @@ def _stamp_intraday(
         return close, inside.tz_localize(None).normalize().as_unit("ns").asi8 // DAY_NS
     days = close // DAY_NS
     cal = load_calendar(calendar, int(days.min()), int(days.max()))
-    closes = pd.DatetimeIndex(cal.closes).as_unit("ns").asi8
-    opens = pd.DatetimeIndex(cal.opens).as_unit("ns").asi8
+    closes = pd.DatetimeIndex(cal.closes.array).as_unit("ns").asi8
+    opens = pd.DatetimeIndex(cal.opens.array).as_unit("ns").asi8
     sessions = cal.closes.index.as_unit("ns").asi8 // DAY_NS
     # A bar belongs to the session it starts in; between sessions, to the one that comes next.
     k = np.minimum(np.searchsorted(closes, close - size.duration_ns, "right"), closes.size - 1)
@@ -237,18 +270,23 @@ def frame_to_bars(
 
     def stack(name: str) -> NDArray[np.float64]:
         void = np.full(len(df), np.nan)
-        return np.column_stack([_numbers(f, name, s) if name in f.columns else void for s, f in parts.items()])
+        return np.column_stack(
+            [_numbers(f, name, s) if name in f.columns else void for s, f in parts.items()]
+        )
 
     names = list(dict.fromkeys(c for f in parts.values() for c in f.columns))
     extra = [n for n in names if n not in (*COLUMNS, "factor", "member")]
     numeric = [n for n in extra if all(pd.api.types.is_numeric_dtype(f[n]) for f in parts.values() if n in f)]
+    columns: dict[str, Any] = {c: stack(c) for c in COLUMNS}
+    if "factor" in names:
+        columns["factor"] = stack("factor")
+    if "member" in names:
+        columns["member"] = stack("member") == 1.0
     try:
         return Bars(
             time=close,
             session=session,
-            **{c: stack(c) for c in COLUMNS},
-            factor=stack("factor") if "factor" in names else None,
-            member=stack("member") == 1.0 if "member" in names else None,
+            **columns,
             fields={n: stack(n) for n in numeric},
             instruments=tuple(known.get(s, Instrument(s)) for s in symbols),
             bar_size=str(size),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
 import itertools
-import operator
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from quantlab.condition import parse_condition
 from quantlab.errors import ParameterError, StrategyError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from quantlab.bars import Bars
     from quantlab.sizing import Sizing
 
-__all__ = ["Signal", "Strategy", "as_strategy", "signal_to_target", "strategy"]
+__all__ = ["Signal", "Strategy", "as_strategy", "labelled", "signal_to_target", "strategy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,28 +52,14 @@ class Signal:
     take_profit: ArrayLike | None = None
     trailing_stop: ArrayLike | None = None
     limit: ArrayLike | None = None
+    _: KW_ONLY
     stop: ArrayLike | None = None
     time_stop: ArrayLike | None = None
     stop_from: str = "decision"
 
-    def __init__(
-        self,
-        target: ArrayLike,
-        entry: ArrayLike | None = None,
-        stop_loss: ArrayLike | None = None,
-        take_profit: ArrayLike | None = None,
-        trailing_stop: ArrayLike | None = None,
-        limit: ArrayLike | None = None,
-        *,
-        stop: ArrayLike | None = None,
-        time_stop: ArrayLike | None = None,
-        stop_from: str = "decision",
-    ) -> None:
-        if stop_from not in {"decision", "fill"}:
-            raise UnknownNameError("stop_from", stop_from, ("decision", "fill"))
-        given = locals()
-        for member in fields(self):
-            object.__setattr__(self, member.name, given[member.name])
+    def __post_init__(self) -> None:
+        if self.stop_from not in {"decision", "fill"}:
+            raise UnknownNameError("stop_from", str(self.stop_from), ("decision", "fill"))
 
     @property
     def orders_inside_bar(self) -> tuple[str, ...]:
@@ -119,7 +104,7 @@ class Strategy:
         name: str | None = None,
     ) -> None:
         self.function = function
-        self.name = name or getattr(function, "__name__", "strategy")
+        self.name: str = name or str(getattr(function, "__name__", "strategy"))
         self.sizing = sizing
         self.defaults = _defaults(function, self.name)
         self.where = where
@@ -127,7 +112,7 @@ class Strategy:
         for key, values in self.grid.items():
             for value in values:
                 self.check_value(key, value)
-        self._condition = _condition(where, self.defaults)
+        self._condition = parse_condition(where, self.defaults)
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         self.__module__ = function.__module__
@@ -149,7 +134,9 @@ class Strategy:
             For a parameter that does not exist; for a value of another type.
         """
         if name not in self.defaults:
-            raise UnknownNameError("parameter", name, self.defaults, f"These are the parameters of {self.name}.")
+            raise UnknownNameError(
+                "parameter", name, self.defaults, f"These are the parameters of {self.name}."
+            )
         default = self.defaults[name]
         if isinstance(value, np.generic):
             value = value.item()
@@ -177,7 +164,7 @@ class Strategy:
         """Every complete parameter set of a grid (the default one, if none is given) that `where` allows."""
         grid = self.grid if grid is None else grid
         where = self.where if where is None else where
-        condition = _condition(where, self.defaults)
+        condition = parse_condition(where, self.defaults)
         names = list(grid)
         values = [[self.check_value(n, v) for v in grid[n]] for n in names]
         for combination in itertools.product(*values):
@@ -217,7 +204,9 @@ class Strategy:
             shown = ", ".join(f"{k}={v!r}" for k, v in complete.items())
             advice = ""
             if isinstance(error, ValueError) and "read-only" in str(error):
-                advice = " Bars are read-only: a strategy must not change its input; work on a copy (x.copy())."
+                advice = (
+                    " Bars are read-only: a strategy must not change its input; work on a copy (x.copy())."
+                )
             raise StrategyError(
                 f"strategy {self.name}({shown}) raised {type(error).__name__}: {error}.{advice}"
             ) from error
@@ -303,73 +292,13 @@ def _defaults(function: Callable[..., Any], name: str) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     for parameter in parameters[1:]:
         if parameter.kind in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}:
-            raise StrategyError(f"{name} takes *{parameter.name}; every parameter needs a name and a default.")
+            raise StrategyError(
+                f"{name} takes *{parameter.name}; every parameter needs a name and a default."
+            )
         if parameter.default is parameter.empty:
             raise StrategyError(f"parameter {parameter.name!r} of {name} has no default; give it one.")
         defaults[parameter.name] = parameter.default
     return defaults
-
-
-_BINARY = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
-_COMPARE = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
-
-
-def _condition(
-    where: str | Callable[..., bool] | None, defaults: Mapping[str, Any]
-) -> Callable[[Mapping[str, Any]], bool]:
-    """Condition on a complete parameter set. Text is interpreted here, never handed to ``eval``."""
-    if where is None:
-        return lambda _: True
-    if callable(where):
-        return lambda params: bool(where(**params))
-    try:
-        tree = ast.parse(where, mode="eval").body
-    except SyntaxError as error:
-        raise ParameterError(f"where={where!r} is not an expression: {error.msg}.") from error
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in defaults:
-            raise UnknownNameError("parameter", node.id, defaults, f"where={where!r} names it.")
-
-    def value(node: ast.AST, params: Mapping[str, Any]) -> Any:
-        match node:
-            case ast.Constant():
-                return node.value
-            case ast.Name():
-                return params[node.id]
-            case ast.BinOp() if type(node.op) in _BINARY:
-                return _BINARY[type(node.op)](value(node.left, params), value(node.right, params))
-            case ast.UnaryOp(op=ast.USub()):
-                return -value(node.operand, params)
-            case ast.UnaryOp(op=ast.Not()):
-                return not value(node.operand, params)
-            case ast.BoolOp():
-                results = (value(v, params) for v in node.values)
-                return all(results) if isinstance(node.op, ast.And) else any(results)
-            case ast.Compare() if all(type(o) in _COMPARE for o in node.ops):
-                sides = [value(v, params) for v in (node.left, *node.comparators)]
-                pairs = zip(node.ops, sides, sides[1:], strict=False)
-                return all(_COMPARE[type(o)](a, b) for o, a, b in pairs)
-        raise ParameterError(
-            f"where={where!r} uses {ast.unparse(node)!r}; comparisons, and/or/not and arithmetic on parameters "
-            "are allowed. For more, give a function of the parameters."
-        )
-
-    value(tree, defaults)
-    return lambda params: bool(value(tree, params))
 
 
 def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDArray[np.float64]:
@@ -383,7 +312,7 @@ def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDAr
     StrategyError
         For a wrong shape or type, labels that are not those of the bars, and targets beyond [-1, 1].
     """
-    target = _labelled(signal.target, bars, name)
+    target = labelled(signal.target, bars, name)
     if target.dtype == object or target.dtype.kind not in "biuf":
         raise StrategyError(
             f"strategy {name} returned values of type {target.dtype}; bool, int or float are needed."
@@ -407,7 +336,14 @@ def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDAr
     return target
 
 
-def _labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
+def labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
+    """Array of what a strategy returned: a frame or Series is matched by labels, anything else taken as it is.
+
+    Raises
+    ------
+    StrategyError
+        For repeated labels, a column of no symbol, and an index that shares nothing with that of the bars.
+    """
     import pandas as pd
 
     if not isinstance(given, (pd.DataFrame, pd.Series)):
@@ -426,7 +362,9 @@ def _labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
         return given.reindex(index).to_numpy()
     unknown = [str(c) for c in given.columns if c not in bars.symbols]
     if unknown:
-        raise StrategyError(f"strategy {name} returned a column: {UnknownNameError('symbol', unknown[0], bars.symbols)}")
+        raise StrategyError(
+            f"strategy {name} returned a column: {UnknownNameError('symbol', unknown[0], bars.symbols)}"
+        )
     return given.reindex(index=index, columns=list(bars.symbols)).astype(np.float64).to_numpy()
 
 

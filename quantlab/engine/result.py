@@ -1,0 +1,432 @@
+"""What a backtest did and what it was worth. Frames are made when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab.engine.files import write_text
+from quantlab.kernels import fill, order
+from quantlab.kernels.stats import STATS, returns_below
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from quantlab.bars import Bars
+    from quantlab.engine.setup import Run, Setup
+    from quantlab.strategy import Strategy
+
+__all__ = ["Result"]
+
+DUST = 1e-12
+"""Share of the largest position below which a sum of fills is rounding noise."""
+
+CENT = 0.01
+
+SAMPLE = 4096
+"""Returns that are sampled to find a threshold for the tail."""
+
+TAIL = 0.05
+"""Share of the worst bars in value at risk."""
+
+COSTS = ("commission", "fees", "slippage", "spread", "borrow", "interest")
+
+_STATUS = {
+    fill.OPEN: "open",
+    fill.FILLED: "filled",
+    fill.REPLACED: "replaced",
+    fill.REJECTED: "rejected",
+    fill.CANCELLED: "cancelled",
+}
+_REASON = {
+    order.NO_BUYING_POWER: "not enough buying power",
+    order.NO_SHORT_SALE: "short sale on a cash account",
+    order.CUT_TO_FLAT: "short sale on a cash account: only the long position is closed",
+    fill.DELISTED: "the asset's data ended",
+    fill.RUINED: "equity fell to zero",
+    fill.NOTHING_LEFT: "less than one lot at the fill price",
+}
+_KIND = {0: "order", fill.DELISTED: "delisted", fill.RUINED: "ruin"}
+
+
+class Result:
+    """Outcome of one backtest. Made by `quantlab.backtest`.
+
+    Notes
+    -----
+    Quantities and prices are those of the bars: with adjusted prices, raw units are quantity / factor and raw prices
+    are price x factor, at the fill's bar.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        run: Run,
+        target: NDArray[np.float64],
+        strategy: Strategy | None,
+        params: Mapping[str, Any],
+        *,
+        data: Bars,
+        window: tuple[Any, Any],
+    ) -> None:
+        self._setup, self._run, self._target, self._data = setup, run, target, data
+        self.strategy = strategy
+        self.params = dict(params)
+        self.window = tuple(None if x is None else str(x) for x in window)
+
+    # -- what was run ----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy, or ``"target"`` for a target array."""
+        return "target" if self.strategy is None else str(self.strategy.name)
+
+    @property
+    def bars(self) -> Bars:
+        """Bars that were simulated."""
+        return self._setup.bars
+
+    @property
+    def cash_start(self) -> float:
+        """Starting cash."""
+        return self._setup.cash
+
+    @property
+    def bars_per_year(self) -> float:
+        """Bars a year, the unit of every annual statistic."""
+        return self.bars.bars_per_year
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Options of the run, JSON-able: enough to run it again."""
+        return {**self._setup.settings(), "start": self.window[0], "end": self.window[1]}
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Hashes of strategy source, parameters, data and settings, and of all together (``digest``)."""
+        source = self._target.tobytes() if self.strategy is None else self.strategy.source.encode()
+        parts = {
+            "strategy": hashlib.blake2b(source, digest_size=16).hexdigest(),
+            "parameters": _digest(self.params),
+            "data": self._data.content_hash,
+            "settings": _digest(self.settings),
+        }
+        return {**parts, "digest": _digest(parts)}
+
+    @property
+    def ruined_at(self) -> pd.Timestamp | None:
+        """Label of the bar at which equity fell to zero and the run ended; None if it did not."""
+        ruin = self._run.ruin_bar
+        return None if ruin < 0 else self.bars.index[ruin]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know before believing the numbers."""
+        setup, notes = self._setup, []
+        if self.ruined_at is not None:
+            notes.append(
+                f"Ruined: equity fell to {self._run.equity[-1]:,.2f} at {self.ruined_at}; the run ended there."
+            )
+        if setup.fill == "close":
+            notes.append("Orders fill at the close of the bar that decides them: this cannot be traded live.")
+        if setup.sizing.price == "fill":
+            notes.append("Orders are sized at their fill price, which is not known when an order is sent.")
+        if all(self._run.stats[STATS.index(k)] == 0.0 for k in COSTS) and len(self._run.fills):
+            notes.append("No cost was charged at all.")
+        lowest = float(self._run.fills["cash"].min(initial=0.0))
+        if lowest < -CENT:
+            notes.append(
+                f"Cash fell to {lowest:,.2f}: fills above their decision price, or exposure beyond equity."
+            )
+        codes = self._run.orders["reason"]
+        for code in (order.NO_BUYING_POWER, order.NO_SHORT_SALE, order.CUT_TO_FLAT):
+            count = int((codes == code).sum())
+            if count:
+                notes.append(f"{count} order(s) rejected or cut: {_REASON[code]}.")
+        ended = self._symbols(self._run.fills["asset"][self._run.fills["kind"] == fill.DELISTED])
+        if len(ended):
+            notes.append(f"Closed at the last close because their data ended: {', '.join(ended)}.")
+        return [*notes, *setup.costs.notes(self.bars)]
+
+    # -- numbers ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def stats(self) -> pd.Series:
+        """Every statistic by name; docs/statistics.md gives each its formula."""
+        import pandas as pd
+
+        values = dict(zip(STATS, self._run.stats.tolist(), strict=True))
+        tail = dict(zip(("var_95", "cvar_95"), _tail(self._run.equity, self.cash_start), strict=True))
+        names = list(STATS)
+        place = names.index("buy_hold_return")
+        return pd.Series(
+            {k: (values | tail)[k] for k in (*names[:place], *tail, *names[place:])},
+            name=self.name,
+            dtype=np.float64,
+        )
+
+    @cached_property
+    def _index(self) -> pd.DatetimeIndex:
+        return self.bars.index[: self._run.n_bars]
+
+    def _series(self, values: NDArray[np.float64], name: str) -> pd.Series:
+        import pandas as pd
+
+        return pd.Series(values, index=self._index, name=name)
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """Cash plus marked positions after each bar."""
+        return self._series(self._run.equity, "equity")
+
+    @cached_property
+    def returns(self) -> pd.Series:
+        """Fractional change of equity, one a bar; the first is against the starting cash."""
+        before = np.concatenate(([self.cash_start], self._run.equity[:-1]))
+        return self._series(self._run.equity / before - 1.0, "return")
+
+    @cached_property
+    def drawdown(self) -> pd.Series:
+        """Fractional fall from the running peak, in [-1, 0]; the starting cash counts as a peak."""
+        peak = np.maximum(np.maximum.accumulate(self._run.equity), self.cash_start)
+        return self._series(np.maximum(self._run.equity / peak - 1.0, -1.0), "drawdown")
+
+    @cached_property
+    def benchmark(self) -> pd.Series:
+        """Equity of the benchmark from the same starting cash."""
+        growth = np.cumprod(1.0 + self._setup.benchmark[: self._run.n_bars], dtype=np.float64)
+        return self._series(self.cash_start * growth, "benchmark")
+
+    @cached_property
+    def cash(self) -> pd.Series:
+        """Cash after each bar."""
+        return self._series(self._setup.run(self._target, cash=True).cash, "cash")
+
+    @cached_property
+    def exposure(self) -> pd.Series:
+        """Gross position value over equity at each close; NaN where equity is not above zero."""
+        value = np.abs(self._values()).sum(axis=1)
+        return self._series(np.where(self._run.equity > 0.0, value / self._run.equity, np.nan), "exposure")
+
+    def _values(self) -> NDArray[np.float64]:
+        """Mark each position after each bar."""
+        import pandas as pd
+
+        n = self._run.n_bars
+        close = pd.DataFrame(self.bars.close[:n]).ffill().fillna(0.0).to_numpy()
+        return np.asarray(self._units() * close * self._setup.rules[1]["multiplier"], np.float64)
+
+    def _units(self) -> NDArray[np.float64]:
+        units = np.zeros((self._run.n_bars, self.bars.n_assets))
+        fills = self._run.fills
+        for i in range(self.bars.n_assets):
+            mine = fills[fills["asset"] == i]
+            held = np.concatenate(([0.0], np.cumsum(mine["quantity"])))
+            held[np.abs(held) < DUST * np.abs(held).max(initial=0.0)] = 0.0
+            units[:, i] = held[np.searchsorted(mine["bar"], np.arange(len(units)), "right")]
+        return units
+
+    def _frame(self, values: NDArray[np.float64]) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(values, index=self._index, columns=list(self.bars.symbols))
+
+    @cached_property
+    def positions(self) -> pd.DataFrame:
+        """Units held of each asset after each bar, in the units of the bars."""
+        return self._frame(self._units())
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """Targets as the engine read them; NaN where an asset has no bar."""
+        n = self._run.n_bars
+        traded = ~np.isnan(self.bars.close[:n])
+        return self._frame(np.where(traded, np.nan_to_num(self._target[:n]), np.nan))
+
+    # -- what happened ---------------------------------------------------------------------------------
+
+    def _labels(self, bars: NDArray[np.int64]) -> pd.DatetimeIndex:
+        """Labels of bar numbers; NaT for -1."""
+        import pandas as pd
+
+        labels = self.bars.index.asi8[np.maximum(bars, 0)]
+        stamps = np.where(bars >= 0, labels, pd.NaT.value).view("M8[ns]")
+        return pd.DatetimeIndex(stamps, tz=None if self.bars.index.tz is None else "UTC")
+
+    def _symbols(self, assets: NDArray[np.int64]) -> NDArray[Any]:
+        return np.array(self.bars.symbols, dtype=object)[assets]
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """Every order decided: when, what, at which decision price, and what became of it."""
+        import pandas as pd
+
+        rows = self._run.orders
+        return pd.DataFrame(
+            {
+                "time": self._labels(rows["bar"]),
+                "symbol": self._symbols(rows["asset"]),
+                **{n: rows[n] for n in ("target", "quantity", "decision_price")},
+                "status": [_STATUS[k] for k in rows["status"].tolist()],
+                "reason": [_REASON.get(k, "") for k in rows["reason"].tolist()],
+                "fill_time": self._labels(rows["fill_bar"]),
+                "fill_price": rows["fill_price"],
+            }
+        )
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """Every execution: quantity, price with slippage and spread in it, and what it cost in money."""
+        import pandas as pd
+
+        rows = self._run.fills
+        numbers = (
+            "quantity",
+            "price",
+            "reference",
+            "commission",
+            "fees",
+            "slippage",
+            "spread",
+            "order",
+            "cash",
+        )
+        return pd.DataFrame(
+            {
+                "time": self._labels(rows["bar"]),
+                "symbol": self._symbols(rows["asset"]),
+                **{n: rows[n] for n in numbers},
+                "kind": [_KIND[k] for k in rows["kind"].tolist()],
+            }
+        )
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Round trips from flat to flat, net of their costs; those still open come last, marked at the last close."""
+        import pandas as pd
+
+        rows = self._run.trades
+        numbers = ("quantity", "entry_price", "exit_price", "pnl", "return_")
+        return pd.DataFrame(
+            {
+                "symbol": self._symbols(rows["asset"]),
+                "entry_time": self._labels(rows["entry_bar"]),
+                "exit_time": self._labels(rows["exit_bar"]),
+                **{n: rows[n] for n in numbers},
+                "bars_held": rows["exit_bar"] - rows["entry_bar"],
+                "commission": rows["commission"],
+                "fees": rows["fees"],
+                "open": rows["open"] == 1,
+            }
+        )
+
+    # -- showing ---------------------------------------------------------------------------------------
+
+    def content(self) -> Any:
+        """Everything a report shows, as `quantlab.report.content.ReportContent`."""
+        from quantlab.report.content import ReportContent
+
+        n = self._run.n_bars
+        prices = {s: self.bars._take(slice(0, n), [i]).to_frame() for i, s in enumerate(self.bars.symbols)}  # noqa: SLF001
+        stats = self.stats
+        return ReportContent(
+            title=self.name,
+            stats={str(k): float(v) for k, v in stats.items()},
+            equity=self.equity,
+            benchmark=self.benchmark,
+            drawdown=self.drawdown,
+            exposure=self.exposure,
+            prices=prices,
+            trades=self.trades,
+            fills=self.fills,
+            costs={k: float(stats[k]) for k in COSTS},
+            cash=self.cash_start,
+            bars_per_year=self.bars_per_year,
+            settings={
+                **self.settings,
+                "strategy": self.name,
+                "params": self.params,
+                "bars": {
+                    "symbols": list(self._data.symbols),
+                    "bar_size": self._data.bar_size,
+                    "n_bars": self._data.n_bars,
+                    **{k: v for k, v in self._data.meta.items() if _is_json(v)},
+                },
+            },
+            fingerprint=self.fingerprint,
+            notes=self.notes,
+            benchmark_name=self._setup.benchmark_name,
+        )
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML page and return its path. A file that is there is replaced whole."""
+        from quantlab.report import render
+
+        return write_text(path, render(self.content()))
+
+    def plot(self) -> Any:
+        """Draw equity against the benchmark, drawdown and exposure, as a Plotly figure."""
+        from quantlab.report import overview
+
+        return overview(self.content())
+
+    def to_vectorbt(self) -> Any:
+        """Give the same orders as a `vectorbt.Portfolio`; needs the extra ``vectorbt``."""
+        from quantlab.engine.crosscheck import to_vectorbt
+
+        return to_vectorbt(self)
+
+    def __repr__(self) -> str:
+        s = self.stats
+        return (
+            f"Result({self.name}: {s['total_return']:+.2%} in {self._run.n_bars} bars, sharpe {s['sharpe']:.2f}, "
+            f"max drawdown {s['max_drawdown']:.2%}, {int(s['n_trades'])} trades)"
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(f"<tr><th>{escape(str(k))}</th><td>{v:,.4f}</td></tr>" for k, v in self.stats.items())
+        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        return f"<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul><table>{rows}</table>"
+
+
+def _tail(equity: NDArray[np.float64], cash: float) -> tuple[float, float]:
+    """Quantile of the bar returns at `TAIL` (linear interpolation), and the mean of the returns up to it.
+
+    A strided sample gives a threshold a little above the quantile, so that only the returns below it are sorted.
+    """
+    n = len(equity)
+    rank = TAIL * (n - 1)
+    low = int(rank)
+    rows = np.arange(0, n, max(1, n // SAMPLE))
+    sample = np.sort(equity[rows] / np.where(rows > 0, equity[rows - 1], cash) - 1.0)
+    threshold = float(sample[min(len(sample) - 1, int(len(sample) * TAIL * 1.25) + 16)])
+    below = np.empty(n)
+    count = returns_below(equity, cash, threshold, below)
+    if count < low + 2:
+        count = returns_below(equity, cash, np.inf, below)
+    tail = np.sort(below[:count])
+    quantile = float(tail[low] + (rank - low) * (tail[min(low + 1, count - 1)] - tail[low]))
+    return quantile, float(tail[: max(int(np.searchsorted(tail, quantile, "right")), 1)].mean())
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

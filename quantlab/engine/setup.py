@@ -1,0 +1,233 @@
+"""What every trial on the same bars and options shares: prices, rules, costs and benchmark as kernel arguments."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab.costs import Costs
+from quantlab.errors import DataError, ParameterError, UnknownNameError
+from quantlab.kernels import simulate as sim
+from quantlab.kernels.stats import finish_stats, hold_returns
+from quantlab.sizing import Account, Sizing, rules_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quantlab.bars import Bars
+    from quantlab.kernels.cost import CostTable
+    from quantlab.kernels.records import Records
+
+__all__ = ["FILLS", "Run", "Setup"]
+
+FILLS = {"next_open": sim.NEXT_OPEN, "next_close": sim.NEXT_CLOSE, "close": sim.AT_CLOSE}
+"""When an order fills: at the next bar's open or close, or at the signal bar's own close."""
+
+_NOTHING = np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one pass of the simulation returned.
+
+    Parameters
+    ----------
+    stats : ndarray of shape (len(STATS),)
+        Statistics in the order of `quantlab.kernels.stats.STATS`.
+    n_bars : int
+        Bars simulated: fewer than the bars there are after a ruin.
+    ruin_bar : int
+        Bar of the ruin, -1 for none.
+    equity, cash : ndarray of shape (n_bars,) or (0,)
+        After each bar, if asked for.
+    orders, fills, trades : structured arrays
+        Records of layout `ORDER`, `FILL` and `TRADE` (`quantlab.kernels.records`), if asked for.
+    """
+
+    stats: NDArray[np.float64]
+    n_bars: int
+    ruin_bar: int
+    equity: NDArray[np.float64]
+    cash: NDArray[np.float64]
+    orders: Records
+    fills: Records
+    trades: Records
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """Kernel arguments of a set of runs that differ in their target alone. Made by `Setup.of`."""
+
+    bars: Bars
+    cash: float
+    costs: Costs
+    sizing: Sizing
+    account: Account
+    fill: str
+    risk_free: float
+    benchmark_name: str
+    market: sim.Market
+    rules: tuple[Records, Records]
+    table: CostTable
+    benchmark: NDArray[np.float64]
+    benchmark_sums: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls,
+        bars: Bars,
+        *,
+        cash: float = 100_000,
+        costs: Costs | None = None,
+        sizing: Sizing | None = None,
+        account: Account | None = None,
+        fill: str = "next_open",
+        benchmark: Any = None,
+        risk_free: float = 0.0,
+    ) -> Setup:
+        """Check the options and prepare them. Parameters as in `quantlab.engine.backtest.backtest`."""
+        if fill not in FILLS:
+            raise UnknownNameError("fill", str(fill), FILLS)
+        for name, value in (("cash", cash), ("risk_free", risk_free)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+                raise ParameterError(f"{name} is {value!r}; a finite number is needed.")
+        if cash <= 0:
+            raise ParameterError(f"cash is {cash!r}; a positive amount of money is needed.")
+        kinds: tuple[tuple[str, Any, type], ...] = (
+            ("costs", costs, Costs),
+            ("sizing", sizing, Sizing),
+            ("account", account, Account),
+        )
+        for name, given, kind in kinds:
+            if given is not None and not isinstance(given, kind):
+                raise ParameterError(
+                    f"{name} is {given!r}; a {kind.__name__} is needed, such as {_EXAMPLES[name]}."
+                )
+        costs, sizing, account = costs or Costs.default(), sizing or Sizing(), account or Account.margin()
+        returns, sums, label = _benchmark(benchmark, bars)
+        return cls(
+            bars=bars,
+            cash=float(cash),
+            costs=costs,
+            sizing=sizing,
+            account=account,
+            fill=fill,
+            risk_free=float(risk_free),
+            benchmark_name=label,
+            market=_market(bars),
+            rules=rules_of(sizing, account, bars.instruments),
+            table=costs.table(bars),
+            benchmark=returns,
+            benchmark_sums=sums,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Every option, JSON-able: enough to run the same again."""
+        return {
+            "cash": self.cash,
+            "costs": self.costs.describe(),
+            "sizing": asdict(self.sizing),
+            "account": asdict(self.account),
+            "fill": self.fill,
+            "risk_free": self.risk_free,
+            "benchmark": self.benchmark_name,
+        }
+
+    def run(
+        self, target: NDArray[np.float64], *, equity: bool = False, cash: bool = False, record: bool = False
+    ) -> Run:
+        """Simulate one target of shape (n_bars, n_assets), float64 and C-contiguous."""
+        n_bars = self.bars.n_bars
+        equity_out = np.empty(n_bars) if equity else _NOTHING
+        cash_out = np.empty(n_bars) if cash else _NOTHING
+        rate = self.risk_free / self.bars.bars_per_year
+        rules, assets = self.rules
+        bars, tally, money, orders, fills, trades = sim.simulate(
+            self.market,
+            target,
+            assets,
+            rules,
+            self.table,
+            FILLS[self.fill],
+            self.cash,
+            rate,
+            self.benchmark,
+            equity_out,
+            cash_out,
+            record,
+        )
+        done, ruin = int(bars["n_bars"][0]), int(bars["ruin_bar"][0])
+        benchmark = self.benchmark_sums
+        if done < n_bars:
+            part = self.benchmark[:done]
+            benchmark = float(part.sum()), float((part * part).sum()), float(np.prod(1.0 + part) - 1.0)
+        stats = finish_stats(bars[0], tally[0], money[0], self.cash, rate, self.bars.bars_per_year, benchmark)
+        return Run(stats, done, ruin, equity_out[:done], cash_out[:done], orders, fills, trades)
+
+
+_EXAMPLES = {"costs": "Costs.ibkr_fixed()", "sizing": "Sizing(allocation=1.0)", "account": "Account.margin()"}
+
+
+def _market(bars: Bars) -> sim.Market:
+    raw = bars.is_raw
+    ends: list[tuple[int, int]] = []
+    for i in np.flatnonzero(np.isnan(bars.close[-1])):
+        held = np.flatnonzero(~np.isnan(bars.close[:, i]))
+        if held.size:
+            ends.append((int(held[-1]) + 1, int(i)))
+    ends.sort()
+    factor = np.ones((1, bars.n_assets)) if raw else bars.factor
+    if factor.flags.writeable:
+        factor.flags.writeable = False
+    return sim.Market(
+        open=bars.open,
+        close=bars.close,
+        factor=factor,
+        factor_step=0 if raw else 1,
+        end_bar=np.array([t for t, _ in ends], np.int64),
+        end_asset=np.array([i for _, i in ends], np.int64),
+    )
+
+
+def _benchmark(given: Any, bars: Bars) -> tuple[NDArray[np.float64], tuple[float, float, float], str]:
+    """Bar returns of the benchmark, their sums, and its name."""
+    from quantlab.bars import Bars as BarsType
+
+    returns = np.empty(bars.n_bars)
+    if given is None:
+        return returns, hold_returns(bars.close, returns), "equal-weight buy-and-hold"
+    if isinstance(given, str):
+        column = np.ascontiguousarray(bars.close[:, [bars.column(given)]])
+        return returns, hold_returns(column, returns), f"buy-and-hold {given}"
+    if isinstance(given, BarsType):
+        rows = np.searchsorted(given.time, bars.time, "right") - 1
+        close = np.where((rows >= 0)[:, None], given.close[np.maximum(rows, 0)], np.nan)
+        return (
+            returns,
+            hold_returns(np.ascontiguousarray(close), returns),
+            f"buy-and-hold {', '.join(given.symbols)}",
+        )
+    close = _benchmark_prices(given, bars)
+    return returns, hold_returns(close, returns), "given prices"
+
+
+def _benchmark_prices(given: Any, bars: Bars) -> NDArray[np.float64]:
+    import pandas as pd
+
+    if isinstance(given, pd.Series):
+        prices = given.reindex(bars.index, method="ffill").to_numpy(np.float64)
+    else:
+        prices = np.asarray(given, np.float64)
+    if prices.shape != (bars.n_bars,):
+        raise DataError(
+            f"benchmark has shape {prices.shape}; a Series of prices, an array of shape ({bars.n_bars},), a symbol of "
+            "the bars or a Bars is needed."
+        )
+    known = ~np.isnan(prices)
+    if not known.any() or (prices[known] <= 0.0).any() or np.isinf(prices).any():
+        raise DataError(
+            "benchmark prices must be finite and above zero, with at least one on the bars' labels."
+        )
+    return np.array(prices[:, None])

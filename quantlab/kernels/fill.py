@@ -1,0 +1,200 @@
+"""Fills: standing orders meet a price; assets whose data or whose account ended are closed out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from quantlab.kernels import order as od
+from quantlab.kernels._jit import kernel
+from quantlab.kernels.cost import fill_price, order_commission, order_fees
+from quantlab.kernels.order import order_units, to_lot
+from quantlab.kernels.trade import book_fill, typed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from quantlab.kernels.records import Record, Records
+
+__all__ = [
+    "CANCELLED",
+    "DELISTED",
+    "FILLED",
+    "NOTHING_LEFT",
+    "OPEN",
+    "REJECTED",
+    "REPLACED",
+    "RUINED",
+    "close_out",
+    "fill_orders",
+]
+
+# Status of an order record.
+OPEN = 0
+FILLED = 1
+REPLACED = 2
+REJECTED = 3
+CANCELLED = 4
+
+# Reasons beyond the outcomes of `order.decide`, and kinds of fills (0 is an order's own).
+DELISTED = 10
+RUINED = 11
+NOTHING_LEFT = 12
+
+AFFORD_STEPS = 60
+"""Fixed-point steps for the units that a budget buys with costs; costs of a few percent settle in ten."""
+
+
+@kernel
+def _affordable_units(
+    b: Record, budget: float, closing: float, side: float, raw_price: float, month_units: float
+) -> float:
+    """Raw units that `budget` buys at `raw_price` with the costs of the whole order.
+
+    The order also closes `closing` units of the other side, whose costs count too. Costs rise by less than the
+    price a unit, so the fixed point exists.
+    """
+    unit = raw_price * b["multiplier"]
+    units = budget / unit
+    for _ in range(AFFORD_STEPS):
+        size = side * (units + closing)
+        cost = order_commission(b["rates"], size, raw_price, b["multiplier"], month_units)
+        cost += order_fees(b["rates"], size, raw_price, b["multiplier"])
+        step = max((budget - cost) / unit, 0.0)
+        if abs(step - units) <= 1e-15 * units:
+            break
+        units = step
+    return float(units)
+
+
+@kernel
+def _units_at_fill(
+    b: Record,
+    cash: float,
+    rules: Record,
+    equity: float,
+    price: float,
+    factor: float,
+    month_units: float,
+) -> float:
+    """Position wanted, in stored units, when an order is sized at its fill price with costs included."""
+    share, position = b["pending_share"], b["position"]
+    raw_price = price * factor
+    base = equity * (1.0 - rules["buffer"]) if rules["cash_account"] else equity
+    wanted = od.wanted_units(rules, b, share, base, raw_price) * factor
+    held = min(abs(position), abs(wanted)) if wanted * position > 0.0 else 0.0
+    if rules["mode"] == od.UNITS or abs(wanted) <= held:
+        return wanted
+    budget = abs(share) * b["amount"] * (base if rules["mode"] == od.ALLOCATION else 1.0)
+    budget -= held * price * b["multiplier"]
+    if rules["cash_account"]:
+        budget = min(budget, cash)
+    side = math.copysign(1.0, wanted)
+    closing = (abs(position) - held) / factor
+    added = _affordable_units(b, budget, closing, side, raw_price, month_units)
+    if rules["whole_units"]:
+        added = to_lot(added, b["lot"])
+    return side * (held + added * factor)
+
+
+@kernel
+def fill_orders(
+    t: int,
+    reference: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    book: Records,
+    money: Record,
+    tally: Record,
+    rules: Record,
+    month_units: NDArray[np.float64],
+    orders: Records,
+    fills: Records,
+    trades: Records,
+) -> None:
+    """Fill every standing order whose asset has a price, exits first, then entries in column order."""
+    equity = money["cash"]
+    for i in range(book.shape[0]):
+        b = book[i]
+        if b["position"] != 0.0:
+            price = reference[i] if reference[i] == reference[i] else b["last_close"]
+            equity += b["position"] * price * b["multiplier"]
+    for entries in range(2):
+        for i in range(book.shape[0]):
+            b = book[i]
+            if b["is_pending"] == 0 or reference[i] != reference[i]:
+                continue
+            quantity, position = b["pending"], b["position"]
+            grows = quantity * position >= 0.0 or abs(quantity) > abs(position)
+            if grows != (entries == 1):
+                continue
+            slippage, half_spread = b["slippage"], b["half_spread"]
+            units_before = month_units[b["group"]]
+            side = math.copysign(1.0, quantity if quantity != 0.0 else b["pending_share"])
+            price = fill_price(reference[i], side, slippage, half_spread, b["tick"], factor[i])
+            if rules["at_fill"]:
+                b["desired"] = _units_at_fill(b, money["cash"], rules, equity, price, factor[i], units_before)
+                quantity = order_units(rules, b, factor[i])
+                if quantity * side < 0.0:
+                    price = fill_price(reference[i], -side, slippage, half_spread, b["tick"], factor[i])
+            b["is_pending"] = 0
+            b["pending"] = 0.0
+            if quantity != 0.0:
+                units = quantity / factor[i]
+                paid = order_commission(b["rates"], units, price * factor[i], b["multiplier"], units_before)
+                due = order_fees(b["rates"], units, price * factor[i], b["multiplier"])
+                month_units[b["group"]] += abs(units)
+                book_fill(
+                    b, money, tally, trades, fills, i, t, quantity, price, reference[i], half_spread, paid, due,
+                    b["order"], typed(0),
+                )  # fmt: skip
+            if orders.shape[0] > 0:
+                order = orders[b["order"]]
+                order["quantity"] = quantity
+                order["status"] = FILLED if quantity != 0.0 else CANCELLED
+                order["reason"] = order["reason"] if quantity != 0.0 else NOTHING_LEFT
+                if quantity != 0.0:
+                    order["fill_bar"] = t
+                    order["fill_price"] = price
+
+
+@kernel
+def close_out(
+    t: int,
+    i: int,
+    b: Record,
+    money: Record,
+    tally: Record,
+    orders: Records,
+    fills: Records,
+    trades: Records,
+    kind: int,
+) -> None:
+    """Cancel the order of asset `i` and close its position at its last close, without cost."""
+    if b["is_pending"] != 0:
+        b["is_pending"] = 0
+        b["pending"] = 0.0
+        if orders.shape[0] > 0:
+            order = orders[b["order"]]
+            order["status"] = CANCELLED
+            order["reason"] = kind
+    b["last_target"] = 0.0
+    if b["position"] != 0.0:
+        price = b["last_close"]
+        book_fill(
+            b,
+            money,
+            tally,
+            trades,
+            fills,
+            i,
+            t,
+            -b["position"],
+            price,
+            price,
+            0.0,
+            0.0,
+            0.0,
+            typed(-1),
+            kind,
+        )

@@ -1,0 +1,79 @@
+"""Layout of everything the simulation reads and keeps by name: one structured dtype each.
+
+A record travels between compiled functions as one pointer, where a tuple of arrays would be taken apart at every
+call: that keeps compilation short. Fields are read as ``row["name"]``, which works compiled and not compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantlab.kernels.cost import N_RATES
+
+__all__ = ["BARS", "BOOK", "FILL", "MONEY", "ORDER", "RULES", "TALLY", "TRADE", "Record", "Records"]
+
+Record: TypeAlias = Any
+"""One row of a structured array: a record when compiled, ``numpy.void`` when not."""
+
+Records: TypeAlias = NDArray[np.void]
+"""A structured array."""
+
+
+def _layout(floats: str, integers: str = "", **arrays: int) -> np.dtype[np.void]:
+    fields: list[Any] = [(n, "<f8") for n in floats.split()] + [(n, "<i8") for n in integers.split()]
+    return np.dtype(fields + [(n, "<f8", (size,)) for n, size in arrays.items()])
+
+
+RULES = _layout(
+    "band max_leverage buffer initial_margin",
+    "mode at_fill rebalance whole_units cash_account",
+)
+"""Sizing and account; ``mode`` and ``rebalance`` are codes of `order`, the other integers are flags."""
+
+BOOK = _layout(
+    # of the instrument: money per unit and point, price step (0: none), lot, share / units / money by mode
+    "multiplier tick lot amount "
+    # of its costs: fractions of price
+    "slippage half_spread "
+    # state in stored units and prices; `pending_share` is target x shrink factor, `desired` the position wanted
+    "position last_close last_target pending pending_share desired "
+    # the running trade: cash flow since it began, and its sides
+    "trade_cash trade_entry_value trade_entry_quantity trade_exit_value trade_commission trade_fees",
+    # what the last decision came to; whether an order stands and its row; first bar of the running trade
+    # assets of one group have their monthly units counted together
+    "outcome is_pending order trade_bar group",
+    # the row of `cost.CostTable.rates` in force
+    rates=N_RATES,
+)
+"""State of one asset, and what its instrument and its costs fix."""
+
+MONEY = _layout("cash commission fees slippage spread borrow interest traded", "n_orders n_fills")
+"""Cash, what was paid so far, and the value traded in the present bar."""
+
+TALLY = _layout("win_sum loss_sum pnl_squared return_sum best worst", "n_trades n_wins bars_held")
+"""Sums over closed trades."""
+
+BARS = _layout(
+    # sums over bars
+    "return_1 return_2 return_3 return_4 downside_2 return_benchmark exposure turnover max_drawdown drawdown_sum "
+    # state: equity now and at the last bar that entered the sums, 1 / the latter, gross position value, the running
+    # peak and the lowest equity since
+    "equity before inverse gross peak low",
+    # `ruin_bar` is -1 without one; `peak_bar` is the last bar at a peak
+    "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar",
+)
+"""The run bar by bar: sums and state."""
+
+ORDER = _layout("target quantity decision_price fill_price", "bar asset status reason fill_bar")
+"""One order. ``fill_bar`` is -1 without a fill."""
+
+FILL = _layout("quantity price reference commission fees slippage spread cash", "bar asset order kind")
+"""One execution; ``cash`` is what there was after it, ``kind`` a reason code, 0 for an order's own fill."""
+
+TRADE = _layout(
+    "quantity entry_price exit_price pnl return_ commission fees", "asset entry_bar exit_bar open"
+)
+"""One round trip from flat to flat, or one still open at the end."""
