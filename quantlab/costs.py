@@ -14,6 +14,7 @@ from quantlab.schedules import (
     RegulatoryFees,
     Row,
     Schedule,
+    bars_before,
     checked_number,
     first_day,
     rows_to_notes,
@@ -426,32 +427,47 @@ class Costs:
 
     # -- what a reader should know ---------------------------------------------------------------------
 
-    def notes(self, bars: Bars) -> list[str]:
+    def notes(self, bars: Bars, *, short: bool = True, owing: bool = True) -> list[str]:
         """Say what a reader of a result on these bars should know, one sentence each.
 
         Bars before the first row of a table, unconfirmed rows in use, fees that were not given, amounts in
         another currency, and what is not charged at all.
+
+        Parameters
+        ----------
+        bars : Bars
+            The bars that were simulated.
+        short, owing : bool
+            Whether there were short positions and negative cash, so that it matters what those cost.
         """
         schedules = self._schedules(bars)
         used = list(dict.fromkeys(s for s in schedules if s))
-        found: list[str] = []
-        for schedule in used:
-            found += rows_to_notes(f"the {schedule.name!r} schedule", schedule.rows, bars.session)
-            found += [f"{schedule.name}: {remark}" for remark in schedule.remarks]
-        for fees in dict.fromkeys(f for f in self._charged_fees(bars) if f):
-            for fee in (fees.sec, fees.taf):
-                found += rows_to_notes(f"the {fee.name} table", fee.rows, bars.session)
+        fees = [
+            fee for f in dict.fromkeys(f for f in self._charged_fees(bars) if f) for fee in (f.sec, f.taf)
+        ]
+        tables: list[tuple[str, Sequence[Row]]] = [(s.name, s.rows) for s in used] + [
+            (f.name, f.rows) for f in fees
+        ]
+        early = [text for name, rows in tables for text in bars_before(name, rows, bars.session)]
+        found = (
+            [f"bars before the first row of a table are charged by that row: {'; '.join(early)}"]
+            if early
+            else []
+        )
+        for name, rows in tables:
+            found += rows_to_notes(f"the {name} table", rows, bars.session)
+        found += [f"{schedule.name}: {remark}" for schedule in used for remark in schedule.remarks]
         found += _currency_notes(bars, schedules)
         for name in ("slippage_bps", "spread_bps"):
             value = getattr(self, name)
             left_out = [s for s in bars.symbols if isinstance(value, dict) and s not in value]
             if left_out:
                 found.append(f"{name} names no number for {', '.join(left_out)}; 0 is used")
-        if not self._borrow(bars).any():
+        if short and not self._borrow(bars).any():
             found.append("borrow is not charged on short positions")
-        if self.interest is None:
+        if self.interest is None and owing:
             found.append("interest on cash is neither charged nor paid")
-        else:
+        elif self.interest is not None:
             day = self.interest.starts()[0][0]
             before = int((bars.session < day).sum())
             if before:

@@ -47,6 +47,7 @@ __all__ = [
     "RegulatoryFees",
     "Schedule",
     "Tier",
+    "bars_before",
     "checked_number",
     "first_day",
     "plain",
@@ -428,15 +429,16 @@ def schedules_to_rates(
     return rates
 
 
-def rows_to_notes(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> Iterator[str]:
-    """Say how many bars are before the first row of `what`, and how many use unconfirmed rows."""
-    days = np.array([first_day(row.start) for row in rows])
-    before = int((session < days[0]).sum())
+def bars_before(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> Iterator[str]:
+    """Say how many bars are before the first row of `what`, if any."""
+    before = int((session < first_day(rows[0].start)).sum())
     if before:
-        yield (
-            f"{before} of {session.size} bars are before the first row ({rows[0].start}) of {what}; "
-            "that row is used"
-        )
+        yield f"{what} ({rows[0].start}: {before} of {session.size} bars)"
+
+
+def rows_to_notes(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> Iterator[str]:
+    """Say how many bars use unconfirmed rows of `what`."""
+    days = np.array([first_day(row.start) for row in rows])
     in_force = np.maximum(np.searchsorted(days, session, "right") - 1, 0)
     for k, row in enumerate(rows):
         count = int((in_force == k).sum())

@@ -146,7 +146,7 @@ def backtest(
     result = Result(setup, run, target, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(
-            f"equity fell to {run.equity[-1]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see the run up "
-            "to there."
+            f"equity fell to {run.equity[-1]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see "
+            "the run up to there."
         )
     return result

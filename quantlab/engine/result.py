@@ -154,7 +154,8 @@ class Result:
         ended = self._symbols(self._run.fills["asset"][self._run.fills["kind"] == fill.DELISTED])
         if len(ended):
             notes.append(f"Closed at the last close because their data ended: {', '.join(ended)}.")
-        return [*notes, *setup.costs.notes(self.bars)]
+        short = bool((self._run.trades["quantity"] < 0.0).any())
+        return [*notes, *setup.costs.notes(self.bars, short=short, owing=lowest < -CENT)]
 
     # -- numbers ---------------------------------------------------------------------------------------
 
