@@ -1,0 +1,110 @@
+"""quantlab: a vectorized backtester whose signals run, unchanged, on Interactive Brokers.
+
+Public names load when first asked for, so that ``import quantlab`` costs nothing and ``quantlab --help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from quantlab import errors, signals
+    from quantlab.bars import Bars
+    from quantlab.costs import Costs
+    from quantlab.data.catalog import Catalog
+    from quantlab.data.sample import sample
+    from quantlab.engine.backtest import backtest
+    from quantlab.engine.result import Result
+    from quantlab.model import Instrument
+    from quantlab.research.causality import check
+    from quantlab.sizing import Account, Sizing
+    from quantlab.strategy import Signal, Strategy, strategy
+
+    __version__: str
+
+__all__ = [
+    "Account",
+    "Bars",
+    "Catalog",
+    "Costs",
+    "Instrument",
+    "Result",
+    "Signal",
+    "Sizing",
+    "Strategy",
+    "__version__",
+    "backtest",
+    "check",
+    "errors",
+    "sample",
+    "signals",
+    "strategy",
+]
+
+_HOME = {
+    "Account": "quantlab.sizing",
+    "Bars": "quantlab.bars",
+    "Catalog": "quantlab.data.catalog",
+    "Costs": "quantlab.costs",
+    "Instrument": "quantlab.model",
+    "Result": "quantlab.engine.result",
+    "Signal": "quantlab.strategy",
+    "Sizing": "quantlab.sizing",
+    "Strategy": "quantlab.strategy",
+    "backtest": "quantlab.engine.backtest",
+    "check": "quantlab.research.causality",
+    "sample": "quantlab.data.sample",
+    "strategy": "quantlab.strategy",
+}
+_SUBMODULES = ("errors", "signals")
+
+
+class _Package(ModuleType):
+    """The package itself: the import system may not put a submodule in the place of a public name.
+
+    Importing ``quantlab.strategy`` binds the module as ``quantlab.strategy``, which would turn the decorator
+    ``ql.strategy`` into a module as soon as anything imports that file.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+if not TYPE_CHECKING:  # hidden from type checkers, which would take any name for granted
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first asked for."""
+        from importlib import import_module
+
+        if name == "__version__":
+            from importlib.metadata import version
+
+            found = version("quantlab")
+        elif name in _HOME:
+            found = getattr(import_module(_HOME[name]), name)
+        elif name in _SUBMODULES:
+            found = import_module(f"quantlab.{name}")
+        else:
+            raise AttributeError(_unknown(name))
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """Public names, loaded or not."""
+        return sorted({*globals(), *__all__})
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, __all__, n=1) or [n for n in __all__ if n.lower() == name.lower()]
+    advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(__all__)}."
+    return f"module 'quantlab' has no attribute {name!r}; {advice}"

@@ -1,0 +1,41 @@
+# Two commands do everything on a machine that has Python 3.11 and make: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+# The settings of a user's shell must not leak into what is installed or measured.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+py := .venv/bin/python
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: ## backtest a strategy on real prices, write a report, print where it is
+	@sh .ci/environment user
+	@$(py) -m compileall -q quantlab
+	@$(py) -m quantlab demo
+
+test: ## lint, types and the whole suite
+	@sh .ci/environment dev
+	@$(py) -m compileall -q quantlab
+	@echo "== ruff" && $(py) -m ruff check . && $(py) -m ruff format --check .
+	@echo "== mypy" && $(py) -m mypy
+	@echo "== pytest: kernels as plain Python" && NUMBA_DISABLE_JIT=1 $(py) -m pytest -m "kernels and not slow" -n 2
+	@echo "== pytest: everything" && $(py) -m pytest -n 2 --durations=10 --durations-min=1
+
+lint: ## ruff, mypy and the floors; repairs what can be repaired
+	@sh .ci/environment dev
+	@$(py) -m ruff check --fix . && $(py) -m ruff format . && $(py) -m mypy
+	@$(py) -m pytest tests/test_architecture.py
+
+bench: ## run the benchmarks, each against its peers
+	@sh .ci/environment dev
+	@$(py) -m compileall -q quantlab
+	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(py) "$$file"; done
+
+docs: ## write the generated part of docs/architecture.md
+	@sh .ci/environment dev
+	@$(py) tests/test_architecture.py --write
+
+clean: ## remove the environment, caches and the demo's output
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
