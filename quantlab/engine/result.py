@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quantlab.engine.setup import Run, Setup
     from quantlab.strategy import Strategy
 
-__all__ = ["Result"]
+__all__ = ["Result", "digest"]
 
 DUST = 1e-12
 """Share of the largest position below which a sum of fills is rounding noise."""
@@ -115,11 +115,11 @@ class Result:
         source = self._target.tobytes() if self.strategy is None else self.strategy.source.encode()
         parts = {
             "strategy": hashlib.blake2b(source, digest_size=16).hexdigest(),
-            "parameters": _digest(self.params),
+            "parameters": digest(self.params),
             "data": self._data.content_hash,
-            "settings": _digest(self.settings),
+            "settings": digest(self.settings),
         }
-        return {**parts, "digest": _digest(parts)}
+        return {**parts, "digest": digest(parts)}
 
     @property
     def ruined_at(self) -> pd.Timestamp | None:
@@ -353,7 +353,7 @@ class Result:
             bars_per_year=self.bars_per_year,
             settings={
                 **self.settings,
-                "strategy": self.name,
+                "strategy": None if self.strategy is None else self.name,
                 "params": self.params,
                 "bars": {
                     "symbols": list(self._data.symbols),
@@ -428,6 +428,7 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Hash of what JSON can hold (32 hex digits), as the fingerprint has it."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -143,6 +143,12 @@ def _accrue(
 
 
 @kernel
+def _first_after(starts: NDArray[np.int64], k: int, limit: int) -> int:
+    """Bar at which entry `k` + 1 of `starts` begins, or `limit` where that is earlier or there is none."""
+    return min(starts[k + 1], limit) if k + 1 < starts.shape[0] else limit
+
+
+@kernel
 def _moved(wanted: float, last_target: float) -> bool:
     """Whether a target (NaN counts as 0) is another than the last one decided."""
     return abs((wanted if wanted == wanted else 0.0) - last_target) > od.TARGET_TOLERANCE
@@ -372,11 +378,7 @@ def simulate(
                 i = end_asset[next_end]
                 close_out(t, i, book[i], money, tally, orders, fills, trades, typed(DELISTED))
                 next_end += 1
-        elif bars["equity"] <= 0.0:
-            for i in range(n_assets):
-                close_out(t, i, book[i], money, tally, orders, fills, trades, typed(RUINED))
-            bars["ruin_bar"] = t
-        else:
+        elif bars["equity"] > 0.0:
             share = decide(
                 target[t], closes[t], factor, book, rules, month_units, money["cash"], bars["equity"]
             )
@@ -386,18 +388,16 @@ def simulate(
                     t, closes[t], factor, book, money, tally, rules, month_units, orders, fills, trades
                 )
                 _mark(book, money, bars)
+        if marked and bars["equity"] <= 0.0:
+            for i in range(n_assets):
+                close_out(t, i, book[i], money, tally, orders, fills, trades, typed(RUINED))
+            bars["ruin_bar"] = t
         n_pending = typed(0)
         for i in range(n_assets):
             n_pending += book[i]["is_pending"]
-        stop = n_bars
-        if n_pending > 0 or accrues or bars["ruin_bar"] >= 0:
-            stop = t + 1
-        if next_end < end_bar.shape[0]:
-            stop = min(stop, end_bar[next_end])
-        if row + 1 < row_from.shape[0]:
-            stop = min(stop, row_from[row + 1])
-        if month + 1 < month_from.shape[0]:
-            stop = min(stop, month_from[month + 1])
+        stop = t + 1 if n_pending > 0 or accrues or bars["ruin_bar"] >= 0 else n_bars
+        stop = min(_first_after(end_bar, next_end - 1, stop), _first_after(row_from, row, stop))
+        stop = min(_first_after(month_from, month, stop), stop)
         t, marked = _advance(
             t,
             marked,
