@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,14 @@ __all__ = ["frame_to_bars", "load_calendar", "session_closes"]
 TIME_NAMES = ("date", "time", "datetime", "timestamp", "session")
 
 
+@lru_cache(maxsize=16)
+def _calendar(name: str, start: pd.Timestamp, end: pd.Timestamp) -> Any:
+    """Calendar over a span; kept, since making one takes a quarter of a second."""
+    import exchange_calendars as xc
+
+    return xc.get_calendar(name, start=start, end=end)
+
+
 def load_calendar(name: str, first_day: int, last_day: int) -> Any:
     """Exchange calendar `name` from `exchange_calendars`, spanning the days given (days since 1970-01-01).
 
@@ -30,27 +39,42 @@ def load_calendar(name: str, first_day: int, last_day: int) -> Any:
     UnknownNameError
         For a name that `exchange_calendars` does not know.
     DataError
-        For days before the calendar's history begins.
+        For days before the calendar's history begins, and for a calendar that the library cannot make.
     """
     import exchange_calendars as xc
 
     known = xc.get_calendar_names()
     if name not in known:
         raise UnknownNameError("calendar", name, known)
-    start = pd.Timestamp(first_day * DAY_NS) - pd.Timedelta(days=7)
-    end = pd.Timestamp(last_day * DAY_NS) + pd.Timedelta(days=7)
+    # Whole decades, so that bars of one time ask for the same calendar again and again.
+    first, last = (pd.Timestamp(d * DAY_NS) for d in (first_day - 7, last_day + 7))
+    start, end = pd.Timestamp(first.year // 10 * 10, 1, 1), pd.Timestamp(last.year // 10 * 10 + 9, 12, 31)
     try:
-        return xc.get_calendar(name, start=start, end=end)
-    except ValueError:
-        earliest, latest = (getattr(xc.get_calendar(name), f"bound_{side}")() for side in ("min", "max"))
-        start, end = max(start, earliest or start), min(end, latest or end)
-        if start.value > first_day * DAY_NS or end.value < last_day * DAY_NS:
-            days = " to ".join(str(np.datetime64(d, "D")) for d in (first_day, last_day))
-            raise DataError(
-                f"calendar {name!r} is known from {earliest or 'the beginning'} to {latest or 'the end'}, "
-                f"and {days} is asked for; cut the bars to these days, or leave the calendar out."
-            ) from None
-        return xc.get_calendar(name, start=start, end=end)
+        return _calendar(name, start, end)
+    except (ValueError, NotImplementedError):
+        earliest, latest = _bounds(name)
+    start, end = max(start, earliest or start), min(end, latest or end)
+    if start.value > first_day * DAY_NS or end.value < last_day * DAY_NS:
+        days = " to ".join(str(np.datetime64(d, "D")) for d in (first_day, last_day))
+        raise DataError(
+            f"calendar {name!r} is known from {earliest or 'the beginning'} to {latest or 'the end'}, and {days} "
+            "is asked for; cut the bars to these days, or leave the calendar out."
+        )
+    return _calendar(name, start, end)
+
+
+def _bounds(name: str) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """First and last day of a calendar's history; None where it has no end."""
+    import exchange_calendars as xc
+
+    try:
+        calendar = xc.get_calendar(name)
+    except (ValueError, NotImplementedError) as error:  # some calendars fail with some versions of pandas
+        raise DataError(
+            f"the installed exchange_calendars cannot make the calendar {name!r} ({str(error)[:80]} …); update "
+            "it, or leave the calendar out."
+        ) from error
+    return calendar.bound_min(), calendar.bound_max()
 
 
 def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int64]:
