@@ -256,50 +256,9 @@ class Bars:
         DataError
             For an empty list, mixed bar sizes, or a symbol that occurs twice.
         """
-        parts = list(parts)
-        if not parts:
-            raise DataError("nothing to join; give at least one Bars.")
-        sizes = {p.bar_size for p in parts}
-        if len(sizes) > 1:
-            raise DataError(
-                f"bar sizes {sorted(sizes)} cannot be joined; resample to one size first, "
-                "for example bars.resample('1 day')."
-            )
-        time = np.unique(np.concatenate([p.time for p in parts]))
-        rows = [np.searchsorted(time, p.time) for p in parts]
+        from quantlab.reshape import join_bars
 
-        def spread(arrays: list[NDArray[Any]], fill: Any, dtype: Any) -> NDArray[Any]:
-            joined = np.full((time.size, sum(a.shape[1] for a in arrays)), fill, dtype)
-            start = 0
-            for row, array in zip(rows, arrays, strict=True):
-                joined[row, start : start + array.shape[1]] = array
-                start += array.shape[1]
-            return joined
-
-        session = np.zeros(time.size, np.int64)
-        for row, part in zip(rows, parts, strict=True):
-            session[row] = part.session
-        names = sorted({name for p in parts for name in p.fields})
-        void = [np.full(p.close.shape, np.nan) for p in parts]
-        metas = [dict(p.meta) for p in parts]
-        optional: dict[str, Any] = {}
-        if not all(p.is_raw for p in parts):
-            optional["factor"] = spread([p.factor for p in parts], 1.0, np.float64)
-        if not all(p.member.all() for p in parts):
-            optional["member"] = spread([p.member for p in parts], fill=False, dtype=bool)
-        return cls(
-            time=time,
-            session=session,
-            **{c: spread([getattr(p, c) for p in parts], np.nan, np.float64) for c in COLUMNS},
-            **optional,
-            fields={
-                n: spread([p.fields.get(n, v) for p, v in zip(parts, void, strict=True)], np.nan, np.float64)
-                for n in names
-            },
-            instruments=tuple(x for p in parts for x in p.instruments),
-            bar_size=parts[0].bar_size,
-            meta={k: v for k, v in metas[0].items() if all(m.get(k) == v for m in metas)},
-        )
+        return join_bars(parts)
 
     # -- looking ---------------------------------------------------------------------------------------
 
@@ -450,7 +409,8 @@ class Bars:
 
     # -- cutting ---------------------------------------------------------------------------------------
 
-    def _take(self, rows: Any, columns: Sequence[int] | None = None) -> Bars:
+    def take(self, rows: Any, columns: Sequence[int] | None = None) -> Bars:
+        """Bars of some rows (a slice, numbers or booleans) and, if given, some columns by number."""
         keep = slice(None) if columns is None else list(columns)
 
         def cut(array: NDArray[Any]) -> NDArray[Any]:
@@ -474,7 +434,7 @@ class Bars:
             raise DataError(
                 f"{', '.join(names)} has no bar at all between {self.index[0]} and {self.index[-1]}."
             )
-        return self._take(slice(None) if rows.all() else rows, chosen)
+        return self.take(slice(None) if rows.all() else rows, chosen)
 
     def rows(self, start: Any = None, end: Any = None) -> slice:
         """Rows from `start` to `end`, both inclusive, as in `between`."""
@@ -514,7 +474,7 @@ class Bars:
         DataError
             If no bar is left.
         """
-        return self._take(self.rows(start, end))
+        return self.take(self.rows(start, end))
 
     def with_fields(self, **arrays: ArrayLike) -> Bars:
         """Return these bars with further columns in `fields`, each of shape (n_bars, n_assets).
@@ -542,53 +502,14 @@ class Bars:
         """Longer bars: first open, highest high, lowest low, last close, summed volume.
 
         Intraday targets are cut at whole multiples of the size on the UTC clock and never reach across a
-        session; ``"1 day"`` is a session, weeks and months end on their last session. Factor, member and
-        fields are those of the last bar of each group.
+        session; ``"1 day"`` is a session, several days are cut at multiples of the days since 1970, weeks and
+        months end on their last session. Factor, member and fields are those of the last bar of each group.
 
         Raises
         ------
         DataError
             For a size that is not longer than the present one.
         """
-        from quantlab.kernels.resample import bars_to_bars
+        from quantlab.reshape import resample_bars
 
-        new, old = BarSize.parse(bar_size), BarSize.parse(self.bar_size)
-        if new.duration_ns <= old.duration_ns:
-            raise DataError(f"{self.bar_size} bars cannot become {new} bars; choose a longer size.")
-        starts = np.append(np.flatnonzero(np.diff(self._group(new), prepend=-1)), self.n_bars)
-        last = starts[1:] - 1
-        columns = np.stack([getattr(self, c) for c in COLUMNS])
-        joined = bars_to_bars(columns, starts.astype(np.int64))
-        time = self.time[last].copy()
-        if new.intraday:
-            bucket = -(-self.time[last] // new.duration_ns) * new.duration_ns
-            ends_session = np.append(np.diff(self.session[last]) != 0, False)
-            time = np.where(ends_session, time, bucket)
-            time[-1] = self._last_close(int(bucket[-1]))
-        cut = self._take(last)
-        return replace(cut, time=time, bar_size=str(new), **{c: joined[k] for k, c in enumerate(COLUMNS)})
-
-    def _last_close(self, bucket: int) -> int:
-        """Close of a last, perhaps unfinished, longer bar: that of its session where it comes first."""
-        if self.calendar is None or bucket == self.time[-1]:
-            return bucket
-        from quantlab.frames import session_closes
-
-        return max(int(self.time[-1]), min(bucket, int(session_closes(self.calendar, self.session[-1:])[0])))
-
-    def _group(self, size: BarSize) -> NDArray[np.int64]:
-        """Return the number of the longer bar that each bar belongs to, rising from 0."""
-        if size.unit == "month":
-            month = self.session.astype("M8[D]").astype("M8[M]").astype(np.int64)
-            key = month // size.count
-        elif size.unit == "week":
-            key = (self.session + 3) // (7 * size.count)
-        elif size.unit == "day":
-            key = np.cumsum(np.diff(self.session, prepend=self.session[0]) != 0) // size.count
-        else:
-            key = -(-self.time // size.duration_ns)
-            key = np.cumsum(
-                (np.diff(key, prepend=key[0]) != 0) | (np.diff(self.session, prepend=self.session[0]) != 0)
-            )
-        changed = np.diff(key, prepend=key[0]) != 0
-        return np.cumsum(changed).astype(np.int64)
+        return resample_bars(self, bar_size)

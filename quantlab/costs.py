@@ -15,8 +15,11 @@ from quantlab.schedules import (
     Row,
     Schedule,
     bars_before,
+    bars_of_starts,
     checked_number,
+    days_between,
     first_day,
+    month_starts,
     rows_to_notes,
     schedules_to_rates,
 )
@@ -332,10 +335,12 @@ class Costs:
         """
         schedules = self._schedules(bars)
         charged = self._charged_fees(bars)
-        edges = _edges(bars.session, self._starts(schedules, charged))
+        edges = bars_of_starts(bars.session, self._starts(schedules, charged))
         rates = schedules_to_rates(schedules, charged, [int(bars.session[t]) for t in edges])
         benchmarks = [] if self.interest is None else self.interest.starts()
-        from_bar = np.union1d(edges, _edges(bars.session, [day for day, _ in benchmarks])).astype(np.int64)
+        from_bar = np.union1d(edges, bars_of_starts(bars.session, [day for day, _ in benchmarks])).astype(
+            np.int64
+        )
         names = [s.group or s.name if s else "" for s in schedules]
         groups = list(dict.fromkeys(names))
         slippage, half_spread = self._worsening(bars)
@@ -346,7 +351,7 @@ class Costs:
             from_bar=from_bar,
             rate_row=np.asarray(np.searchsorted(edges, from_bar, "right") - 1, np.int64),
             rates=rates,
-            month_from=_month_starts(bars.session) if monthly else np.zeros(1, np.int64),
+            month_from=month_starts(bars.session) if monthly else np.zeros(1, np.int64),
             group=np.array([groups.index(n) for n in names], np.int64),
             n_groups=len(groups),
             slippage=slippage,
@@ -354,7 +359,7 @@ class Costs:
             borrow=borrow,
             benchmark=_benchmarks(benchmarks, bars.session[from_bar]),
             **(self.interest or NO_INTEREST).terms(),
-            days=_days(bars.session) if accrues else np.zeros(1),
+            days=days_between(bars.session) if accrues else np.zeros(1),
             accrues=int(accrues),
             charges_interest=int(self.interest is not None),
         )
@@ -474,26 +479,6 @@ class Costs:
                 first = np.datetime64(day, "D")
                 found.append(f"{before} of {bars.n_bars} bars are before the first benchmark rate ({first})")
         return found
-
-
-# -- parts of the table -------------------------------------------------------------------------------------
-
-
-def _edges(session: NDArray[np.int64], starts: Iterable[int]) -> NDArray[np.int64]:
-    """Bars from which a row may differ from the one before: 0, and the first bar on or after each start."""
-    bars = np.searchsorted(session, np.array(sorted(set(starts)), np.int64), "left")
-    return np.union1d(np.zeros(1, np.int64), bars[bars < session.size]).astype(np.int64)
-
-
-def _month_starts(session: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First bar of each calendar month that has bars."""
-    month = session.view("M8[D]").astype("M8[M]").astype(np.int64)
-    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(np.diff(month)) + 1]).astype(np.int64)
-
-
-def _days(session: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Calendar days from the session of the bar before; 0 for the first bar and within a session."""
-    return np.diff(session, prepend=session[:1]).astype(np.float64)
 
 
 def _benchmarks(rows: Sequence[tuple[int, float]], session: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ from quantlab.kernels.cost import (
 from quantlab.model import SECURITY_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,8 +48,11 @@ __all__ = [
     "Schedule",
     "Tier",
     "bars_before",
+    "bars_of_starts",
     "checked_number",
+    "days_between",
     "first_day",
+    "month_starts",
     "plain",
     "row_in_force",
     "rows_to_notes",
@@ -427,6 +430,23 @@ def schedules_to_rates(
                 cell[TAF_MAX] = np.inf if activity.maximum is None else activity.maximum
             rates[r, assets] = cell
     return rates
+
+
+def bars_of_starts(session: NDArray[np.int64], starts: Iterable[int]) -> NDArray[np.int64]:
+    """Bars from which a row may differ from the one before: 0, and the first bar on or after each start."""
+    bars = np.searchsorted(session, np.array(sorted(set(starts)), np.int64), "left")
+    return np.union1d(np.zeros(1, np.int64), bars[bars < session.size]).astype(np.int64)
+
+
+def month_starts(session: NDArray[np.int64]) -> NDArray[np.int64]:
+    """First bar of each calendar month that has bars."""
+    month = session.view("M8[D]").astype("M8[M]").astype(np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(np.diff(month)) + 1]).astype(np.int64)
+
+
+def days_between(session: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Calendar days from the session of the bar before; 0 for the first bar and within a session."""
+    return np.diff(session, prepend=session[:1]).astype(np.float64)
 
 
 def bars_before(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> Iterator[str]:

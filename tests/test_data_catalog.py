@@ -131,7 +131,7 @@ def test_an_empty_catalog_lists_nothing_and_makes_no_folder(tmp_path):
 def test_each_source_that_went_into_a_file_is_remembered(catalog):
     bars = make_bars(symbols=("A",), n_bars=9)
     for part, source in ((slice(0, 3), "x"), (slice(3, 6), "x"), (slice(6, 9), "y")):
-        (entry,) = catalog.write(bars._take(part), source=source)
+        (entry,) = catalog.write(bars.take(part), source=source)
     assert [(h["source"]["kind"], h["first"][:10], h["last"][:10]) for h in entry.history] == [
         ("x", "2002-11-09", "2002-11-14"),
         ("y", "2002-11-15", "2002-11-17"),
@@ -150,9 +150,9 @@ def test_unknown_options_of_a_write_are_errors(catalog, kwargs):
 
 def test_later_bars_extend_earlier_ones_and_equal_overlap_is_silent(catalog):
     bars = make_bars(symbols=("A",), n_bars=20)
-    catalog.write(bars._take(slice(0, 12)))
-    catalog.write(bars._take(slice(8, 20)))
-    catalog.write(bars._take(slice(3, 5)))
+    catalog.write(bars.take(slice(0, 12)))
+    catalog.write(bars.take(slice(8, 20)))
+    catalog.write(bars.take(slice(3, 5)))
     assert catalog.bars("A", "1 day").content_hash == bars.content_hash
 
 
@@ -166,9 +166,9 @@ def test_parts_in_any_order_give_their_union(tmp_path, cuts, seed):
     catalog = Catalog(tmp_path / str(abs(hash((tuple(cuts), seed)))))
     wanted = set()
     for start, length in cuts:
-        catalog.write(bars._take(slice(start, start + length)))
+        catalog.write(bars.take(slice(start, start + length)))
         wanted |= set(range(start, min(20, start + length)))
-    assert catalog.bars("A", "1 day").content_hash == bars._take(sorted(wanted)).content_hash
+    assert catalog.bars("A", "1 day").content_hash == bars.take(sorted(wanted)).content_hash
 
 
 def test_an_overlap_with_other_content_is_refused_and_nothing_is_written(catalog):
@@ -188,7 +188,7 @@ def test_replace_puts_the_new_bars_in_their_span_and_keeps_the_rest(catalog):
     catalog.write(bars)
     volume = np.array(bars.volume)
     volume[4:7] *= 2
-    new = rebuilt(bars, volume=volume)._take([4, 6])  # bar 5 is withdrawn
+    new = rebuilt(bars, volume=volume).take([4, 6])  # bar 5 is withdrawn
     catalog.write(new, replace=True)
     again = catalog.bars("A", "1 day")
     assert again.n_bars == 9
@@ -209,7 +209,7 @@ def test_readjusted_bars_may_not_stand_beside_old_ones(catalog):
     bars = make_bars(symbols=("A",), n_bars=10)
     catalog.write(bars)
     halves = {c: getattr(bars, c) / 2 for c in ("open", "high", "low", "close")}
-    readjusted = rebuilt(bars, **halves)._take(slice(5, 10))
+    readjusted = rebuilt(bars, **halves).take(slice(5, 10))
     with pytest.raises(DataError, match=r"another basis.*0\.5 times.*whole history"):
         catalog.write(readjusted, replace=True)
     assert catalog.bars("A", "1 day").content_hash == bars.content_hash
@@ -502,7 +502,7 @@ APPENDER = """
     bars = make_bars(n_bars=16, symbols=("A",), seed=2)
     first = int(sys.argv[1])
     for k in range(first, 16, 2):
-        Catalog(sys.argv[2]).write(bars._take(slice(k, k + 1)))
+        Catalog(sys.argv[2]).write(bars.take(slice(k, k + 1)))
 """
 
 

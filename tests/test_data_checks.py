@@ -274,11 +274,11 @@ def test_without_a_calendar_only_holes_longer_than_holidays_are_found():
 def test_weeks_and_months_that_are_missing_are_found():
     bars = sample("IBM", "1 week")
     assert verify(bars).records == ()
-    cut = bars._take(np.delete(np.arange(bars.n_bars), [100, 101]))
+    cut = bars.take(np.delete(np.arange(bars.n_bars), [100, 101]))
     (finding,) = verify(cut)
     assert (finding.check, finding.count) == ("gap", 1)
     monthly = sample("IBM", "1 month")
-    assert checks_of(verify(monthly._take(np.delete(np.arange(157), 50)))) == {"gap"}
+    assert checks_of(verify(monthly.take(np.delete(np.arange(157), 50)))) == {"gap"}
 
 
 def test_each_symbol_is_checked_on_its_own_bars():

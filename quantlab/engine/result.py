@@ -336,7 +336,7 @@ class Result:
         from quantlab.report.content import ReportContent
 
         n = self._run.n_bars
-        prices = {s: self.bars._take(slice(0, n), [i]).to_frame() for i, s in enumerate(self.bars.symbols)}  # noqa: SLF001
+        prices = {s: self.bars.take(slice(0, n), [i]).to_frame() for i, s in enumerate(self.bars.symbols)}
         stats = self.stats
         return ReportContent(
             title=self.name,
