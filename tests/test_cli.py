@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -576,8 +578,11 @@ def test_the_demo_writes_a_report_and_says_where_it_is(run, tmp_path, monkeypatc
 def test_every_command_that_the_demo_names_works(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, out, _ = run("demo")
-    named = [line.split()[1:] for line in out.splitlines() if line.startswith("  quantlab ")]
-    assert len(named) >= 4
+    steps = [line.split() for line in out.partition("Each step by itself:")[2].splitlines() if line]
+    assert {Path(program).name for program, *_ in steps} == {"quantlab"}
+    assert shutil.which(steps[0][0]), "the program can be called as the demo writes it"
+    named = [argv for _, *argv in steps]
+    assert len(named) >= 5
     for argv in named:
         code, _, err = run(*argv)
         assert (code, err) == (0, ""), argv

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,14 +142,24 @@ def _print_end(file: Path, written: Path, net: Result) -> None:
     typer.echo(f"report: {written}\n")
     typer.echo("Each step by itself:")
     symbols = ",".join(SYMBOLS)
-    for command in (
-        f"quantlab data verify --symbols {symbols}",
-        f"quantlab check {file}",
-        f"quantlab backtest {file} --report {written}",
-        f"quantlab backtest {file} --costs zero",
-        f"quantlab backtest {file} -p fast=10 -p slow=50 --symbols {symbols}",
+    for arguments in (
+        f"data verify --symbols {symbols}",
+        f"check {file}",
+        f"backtest {file} --report {written}",
+        f"verify {written} --strategy {file}",
+        f"backtest {file} --costs zero",
+        f"backtest {file} -p fast=10 -p slow=50 --symbols {symbols}",
     ):
-        typer.echo(f"  {command}")
+        typer.echo(f"  {_program()} {arguments}")
+
+
+def _program() -> str:
+    """How this program is called from here: by its name, or by its place where the name would not be found."""
+    if shutil.which("quantlab"):
+        return "quantlab"
+    place = Path(sys.executable).with_name("quantlab")
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
 def _print_json(
