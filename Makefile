@@ -32,9 +32,10 @@ bench: ## run the benchmarks, each against its peers
 	@$(py) -m compileall -q quantlab
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(py) "$$file"; done
 
-docs: ## write the generated part of docs/architecture.md
+docs: ## write what is generated in docs: the floors and the picture
 	@sh .ci/environment dev
 	@$(py) tests/test_architecture.py --write
+	@$(py) docs/picture.py
 
 clean: ## remove the environment, caches and the demo's output
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build

@@ -455,9 +455,7 @@ class Costs:
         ]
         early = [text for name, rows in tables for text in bars_before(name, rows, bars.session)]
         found = (
-            [f"bars before the first row of a table are charged by that row: {'; '.join(early)}"]
-            if early
-            else []
+            [f"bars before a table's first row are charged by that row: {'; '.join(early)}"] if early else []
         )
         for name, rows in tables:
             found += rows_to_notes(f"the {name} table", rows, bars.session)

@@ -453,7 +453,8 @@ def bars_before(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> I
     """Say how many bars are before the first row of `what`, if any."""
     before = int((session < first_day(rows[0].start)).sum())
     if before:
-        yield f"{what} ({rows[0].start}: {before} of {session.size} bars)"
+        count = "all" if before == session.size else f"{before} of {session.size}"
+        yield f"{what} from {rows[0].start} ({count} bars)"
 
 
 def rows_to_notes(what: str, rows: Sequence[Row], session: NDArray[np.int64]) -> Iterator[str]:

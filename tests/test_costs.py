@@ -299,8 +299,8 @@ def test_futures_and_currencies_are_not_borrowed_unless_named():
 def test_bars_before_a_table_are_counted_with_its_first_date():
     notes = Costs.ibkr_fixed().notes(bars_on(every_day("2019-12-20", "2020-01-10")))
     assert (
-        "bars before the first row of a table are charged by that row: IBKR fixed, US stocks (2026-11-22: 21 of 21 "
-        "bars); FINRA TAF (2020-01-01: 12 of 21 bars)" in notes
+        "bars before a table's first row are charged by that row: IBKR fixed, US stocks from 2026-11-22 (all bars); "
+        "FINRA TAF from 2020-01-01 (12 of 21 bars)" in notes
     )
     assert not any("SEC" in note for note in notes)
 

@@ -155,7 +155,8 @@ class Result:
         if len(ended):
             notes.append(f"Closed at the last close because their data ended: {', '.join(ended)}.")
         short = bool((self._run.trades["quantity"] < 0.0).any())
-        return [*notes, *setup.costs.notes(self.bars, short=short, owing=lowest < -CENT)]
+        said = setup.costs.notes(self.bars, short=short, owing=lowest < -CENT)
+        return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in said)]
 
     # -- numbers ---------------------------------------------------------------------------------------
 

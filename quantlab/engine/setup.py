@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from quantlab.kernels.cost import CostTable
     from quantlab.kernels.records import Records
 
-__all__ = ["FILLS", "Run", "Setup"]
+__all__ = ["FILLS", "OWN_BENCHMARKS", "Run", "Setup"]
 
 FILLS = {"next_open": sim.NEXT_OPEN, "next_close": sim.NEXT_CLOSE, "close": sim.AT_CLOSE}
 """When an order fills: at the next bar's open or close, or at the signal bar's own close."""
+
+OWN_BENCHMARKS = ("buy-and-hold", "equal-weight buy-and-hold")
+"""Names of the benchmark that is taken if none is given: of one asset, and of several."""
 
 _NOTHING = np.empty(0)
 
@@ -197,7 +200,7 @@ def _benchmark(given: Any, bars: Bars) -> tuple[NDArray[np.float64], tuple[float
 
     returns = np.empty(bars.n_bars)
     if given is None:
-        return returns, hold_returns(bars.close, returns), "equal-weight buy-and-hold"
+        return returns, hold_returns(bars.close, returns), OWN_BENCHMARKS[bars.n_assets > 1]
     if isinstance(given, str):
         column = np.ascontiguousarray(bars.close[:, [bars.column(given)]])
         return returns, hold_returns(column, returns), f"buy-and-hold {given}"
