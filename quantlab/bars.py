@@ -325,6 +325,23 @@ class Bars:
         return sessions * float(np.median(np.diff(starts, append=self.n_bars)))
 
     @cached_property
+    def presence(self) -> NDArray[np.int64]:
+        """Rows at which some asset has a bar and had none in the row before, or the other way round."""
+        from quantlab.kernels.target import presence_bars
+
+        found = np.empty(self.n_bars, np.int64)
+        return _frozen(found[: presence_bars(self.close, found)].copy())
+
+    @cached_property
+    def hold(self) -> tuple[NDArray[np.float64], tuple[float, float, float]]:
+        """Bar returns of equal-weight buy-and-hold without cost, and their sum, sum of squares and total return."""
+        from quantlab.kernels.stats import hold_returns
+
+        returns = np.empty(self.n_bars)
+        sums = hold_returns(self.close, returns)
+        return _frozen(returns), sums
+
+    @cached_property
     def minutes_to_close(self) -> NDArray[np.float64]:
         """Minutes from each bar's close to its session's close, shape (n_bars,).
 

@@ -301,8 +301,8 @@ def _defaults(function: Callable[..., Any], name: str) -> dict[str, Any]:
     return defaults
 
 
-def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDArray[np.float64]:
-    """Target of a signal as float64 of shape (n_bars, n_assets), C-contiguous.
+def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDArray[Any]:
+    """Target of a signal as float64 or bool of shape (n_bars, n_assets), C-contiguous.
 
     A frame or Series is matched by its labels (`bars.index` and symbols, or closes in UTC), never by position;
     labels that are missing give NaN. NaN is kept: the engine reads it as 0 where the asset has a bar.
@@ -322,9 +322,10 @@ def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDAr
         target = target[:, None]
     if target.shape != (n_bars, n_assets):
         raise StrategyError(_shape_error(target.shape, bars, name))
-    bounded = target.dtype.kind == "b"
+    if target.dtype.kind == "b":
+        return np.ascontiguousarray(target)
     target = np.ascontiguousarray(target, np.float64)
-    if not bounded:
+    if target.size:
         low, high = np.fmin.reduce(target, axis=None), np.fmax.reduce(target, axis=None)
         if low < -1.0 or high > 1.0:
             t, i = (int(k) for k in np.argwhere(np.abs(target) > 1.0)[0])

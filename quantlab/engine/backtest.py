@@ -25,7 +25,7 @@ __all__ = ["backtest", "target_of"]
 
 def target_of(
     strategy: Any, bars: Bars, params: Mapping[str, Any] | None
-) -> tuple[NDArray[np.float64], Strategy | None, dict[str, Any]]:
+) -> tuple[NDArray[Any], Strategy | None, dict[str, Any]]:
     """Target of a strategy, a plain function or an array on `bars`, with the strategy and its complete parameters.
 
     Raises
@@ -50,8 +50,8 @@ def target_of(
             "and would leave them out. Return the target alone."
         )
     target = signal_to_target(signal, bars, name)
-    if not bars.member.all():
-        target = np.where(bars.member, target, 0.0)
+    if bars.member.strides != (0, 0) and not bars.member.all():
+        target = np.where(bars.member, target, target.dtype.type(0))
     return target, found, complete
 
 
@@ -142,11 +142,11 @@ def backtest(
         benchmark=benchmark,
         risk_free=risk_free,
     )
-    run = setup.run(target, equity=True, record=True)
+    run = setup.run(target, worst=True, record=True)
     result = Result(setup, run, target, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(
-            f"equity fell to {run.equity[-1]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see "
+            f"equity fell to {run.stats[0]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see "
             "the run up to there."
         )
     return result

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.engine.files import write_text
+from quantlab.engine.setup import tail_of
 from quantlab.kernels import fill, order
-from quantlab.kernels.stats import STATS, returns_below
+from quantlab.kernels.stats import STATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,12 +31,6 @@ DUST = 1e-12
 """Share of the largest position below which a sum of fills is rounding noise."""
 
 CENT = 0.01
-
-SAMPLE = 4096
-"""Returns that are sampled to find a threshold for the tail."""
-
-TAIL = 0.05
-"""Share of the worst bars in value at risk."""
 
 COSTS = ("commission", "fees", "slippage", "spread", "borrow", "interest")
 
@@ -70,7 +65,7 @@ class Result:
         self,
         setup: Setup,
         run: Run,
-        target: NDArray[np.float64],
+        target: NDArray[Any],
         strategy: Strategy | None,
         params: Mapping[str, Any],
         *,
@@ -133,7 +128,7 @@ class Result:
         setup, notes = self._setup, []
         if self.ruined_at is not None:
             notes.append(
-                f"Ruined: equity fell to {self._run.equity[-1]:,.2f} at {self.ruined_at}; the run ended there."
+                f"Ruined: equity fell to {self._run.stats[0]:,.2f} at {self.ruined_at}; the run ended there."
             )
         if setup.fill == "close":
             notes.append("Orders fill at the close of the bar that decides them: this cannot be traded live.")
@@ -166,7 +161,7 @@ class Result:
         import pandas as pd
 
         values = dict(zip(STATS, self._run.stats.tolist(), strict=True))
-        tail = dict(zip(("var_95", "cvar_95"), _tail(self._run.equity, self.cash_start), strict=True))
+        tail = dict(zip(("var_95", "cvar_95"), self._worst(), strict=True))
         names = list(STATS)
         place = names.index("buy_hold_return")
         return pd.Series(
@@ -174,6 +169,18 @@ class Result:
             name=self.name,
             dtype=np.float64,
         )
+
+    def _worst(self) -> tuple[float, float]:
+        """Value at risk and the mean beyond it, from the run or else from equity."""
+        if self._run.worst is not None:
+            return self._run.worst
+        return tail_of(self.returns.to_numpy(), self._run.n_bars)
+
+    @cached_property
+    def _curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Equity and cash after each bar: the same run again, for the statistics need neither."""
+        run = self._setup.run(self._target, equity=True, cash=True)
+        return run.equity, run.cash
 
     @cached_property
     def _index(self) -> pd.DatetimeIndex:
@@ -187,19 +194,20 @@ class Result:
     @cached_property
     def equity(self) -> pd.Series:
         """Cash plus marked positions after each bar."""
-        return self._series(self._run.equity, "equity")
+        return self._series(self._curves[0], "equity")
 
     @cached_property
     def returns(self) -> pd.Series:
         """Fractional change of equity, one a bar; the first is against the starting cash."""
-        before = np.concatenate(([self.cash_start], self._run.equity[:-1]))
-        return self._series(self._run.equity / before - 1.0, "return")
+        equity = self._curves[0]
+        return self._series(equity / np.concatenate(([self.cash_start], equity[:-1])) - 1.0, "return")
 
     @cached_property
     def drawdown(self) -> pd.Series:
         """Fractional fall from the running peak, in [-1, 0]; the starting cash counts as a peak."""
-        peak = np.maximum(np.maximum.accumulate(self._run.equity), self.cash_start)
-        return self._series(np.maximum(self._run.equity / peak - 1.0, -1.0), "drawdown")
+        equity = self._curves[0]
+        peak = np.maximum(np.maximum.accumulate(equity), self.cash_start)
+        return self._series(np.maximum(equity / peak - 1.0, -1.0), "drawdown")
 
     @cached_property
     def benchmark(self) -> pd.Series:
@@ -210,13 +218,13 @@ class Result:
     @cached_property
     def cash(self) -> pd.Series:
         """Cash after each bar."""
-        return self._series(self._setup.run(self._target, cash=True).cash, "cash")
+        return self._series(self._curves[1], "cash")
 
     @cached_property
     def exposure(self) -> pd.Series:
         """Gross position value over equity at each close; NaN where equity is not above zero."""
-        value = np.abs(self._values()).sum(axis=1)
-        return self._series(np.where(self._run.equity > 0.0, value / self._run.equity, np.nan), "exposure")
+        value, equity = np.abs(self._values()).sum(axis=1), self._curves[0]
+        return self._series(np.where(equity > 0.0, value / equity, np.nan), "exposure")
 
     def _values(self) -> NDArray[np.float64]:
         """Mark each position after each bar."""
@@ -399,26 +407,6 @@ class Result:
         rows = "".join(f"<tr><th>{escape(str(k))}</th><td>{v:,.4f}</td></tr>" for k, v in self.stats.items())
         notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
         return f"<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul><table>{rows}</table>"
-
-
-def _tail(equity: NDArray[np.float64], cash: float) -> tuple[float, float]:
-    """Quantile of the bar returns at `TAIL` (linear interpolation), and the mean of the returns up to it.
-
-    A strided sample gives a threshold a little above the quantile, so that only the returns below it are sorted.
-    """
-    n = len(equity)
-    rank = TAIL * (n - 1)
-    low = int(rank)
-    rows = np.arange(0, n, max(1, n // SAMPLE))
-    sample = np.sort(equity[rows] / np.where(rows > 0, equity[rows - 1], cash) - 1.0)
-    threshold = float(sample[min(len(sample) - 1, int(len(sample) * TAIL * 1.25) + 16)])
-    below = np.empty(n)
-    count = returns_below(equity, cash, threshold, below)
-    if count < low + 2:
-        count = returns_below(equity, cash, np.inf, below)
-    tail = np.sort(below[:count])
-    quantile = float(tail[low] + (rank - low) * (tail[min(low + 1, count - 1)] - tail[low]))
-    return quantile, float(tail[: max(int(np.searchsorted(tail, quantile, "right")), 1)].mean())
 
 
 def _is_json(value: Any) -> bool:

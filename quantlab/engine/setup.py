@@ -11,6 +11,7 @@ from quantlab.costs import Costs
 from quantlab.errors import DataError, ParameterError, UnknownNameError
 from quantlab.kernels import simulate as sim
 from quantlab.kernels.stats import finish_stats, hold_returns
+from quantlab.kernels.target import moved_bars
 from quantlab.sizing import Account, Sizing, rules_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from quantlab.kernels.cost import CostTable
     from quantlab.kernels.records import Records
 
-__all__ = ["FILLS", "OWN_BENCHMARKS", "Run", "Setup"]
+__all__ = ["FILLS", "OWN_BENCHMARKS", "TAIL", "Run", "Setup", "tail_of"]
 
 FILLS = {"next_open": sim.NEXT_OPEN, "next_close": sim.NEXT_CLOSE, "close": sim.AT_CLOSE}
 """When an order fills: at the next bar's open or close, or at the signal bar's own close."""
@@ -28,7 +29,11 @@ FILLS = {"next_open": sim.NEXT_OPEN, "next_close": sim.NEXT_CLOSE, "close": sim.
 OWN_BENCHMARKS = ("buy-and-hold", "equal-weight buy-and-hold")
 """Names of the benchmark that is taken if none is given: of one asset, and of several."""
 
+TAIL = 0.05
+"""Share of the worst bars in value at risk."""
+
 _NOTHING = np.empty(0)
+_FIRST = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,9 @@ class Run:
         Bar of the ruin, -1 for none.
     equity, cash : ndarray of shape (n_bars,) or (0,)
         After each bar, if asked for.
+    worst : tuple of float, optional
+        Quantile of the bar returns at `TAIL` and the mean of those up to it, if asked for and if the run kept enough
+        of them; None otherwise.
     orders, fills, trades : structured arrays
         Records of layout `ORDER`, `FILL` and `TRADE` (`quantlab.kernels.records`), if asked for.
     """
@@ -54,6 +62,7 @@ class Run:
     ruin_bar: int
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
+    worst: tuple[float, float] | None
     orders: Records
     fills: Records
     trades: Records
@@ -138,18 +147,41 @@ class Setup:
             "benchmark": self.benchmark_name,
         }
 
+    def changes(self, target: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Bars at which a target moves or an asset comes or goes, and the targets from each of them on."""
+        if target.dtype == bool:
+            moved = (
+                (target[1:] != target[:-1]).any(axis=1)
+                if target.shape[1] > 1
+                else target[1:, 0] != target[:-1, 0]
+            )
+            rows = np.concatenate((_FIRST, np.flatnonzero(moved) + 1))
+        else:
+            rows = np.empty(len(target), np.int64)
+            rows = rows[: moved_bars(target, rows)].copy()
+        if len(self.bars.presence):
+            rows = np.union1d(rows, self.bars.presence)
+        return rows, target[rows].astype(np.float64)
+
     def run(
-        self, target: NDArray[np.float64], *, equity: bool = False, cash: bool = False, record: bool = False
+        self,
+        target: NDArray[Any],
+        *,
+        equity: bool = False,
+        cash: bool = False,
+        worst: bool = False,
+        record: bool = False,
     ) -> Run:
-        """Simulate one target of shape (n_bars, n_assets), float64 and C-contiguous."""
+        """Simulate one target of shape (n_bars, n_assets), float64 or bool and C-contiguous."""
         n_bars = self.bars.n_bars
         equity_out = np.empty(n_bars) if equity else _NOTHING
         cash_out = np.empty(n_bars) if cash else _NOTHING
+        tail_out = np.empty(n_bars // 3 + sim.TAIL_WARMUP) if worst else _NOTHING
         rate = self.risk_free / self.bars.bars_per_year
         rules, assets = self.rules
         bars, tally, money, orders, fills, trades = sim.simulate(
             self.market,
-            target,
+            *self.changes(target),
             assets,
             rules,
             self.table,
@@ -159,6 +191,7 @@ class Setup:
             self.benchmark,
             equity_out,
             cash_out,
+            tail_out,
             record,
         )
         done, ruin = int(bars["n_bars"][0]), int(bars["ruin_bar"][0])
@@ -167,10 +200,42 @@ class Setup:
             part = self.benchmark[:done]
             benchmark = float(part.sum()), float((part * part).sum()), float(np.prod(1.0 + part) - 1.0)
         stats = finish_stats(bars[0], tally[0], money[0], self.cash, rate, self.bars.bars_per_year, benchmark)
-        return Run(stats, done, ruin, equity_out[:done], cash_out[:done], orders, fills, trades)
+        found = _worst(bars[0], tail_out) if worst else None
+        return Run(stats, done, ruin, equity_out[:done], cash_out[:done], found, orders, fills, trades)
 
 
 _EXAMPLES = {"costs": "Costs.ibkr_fixed()", "sizing": "Sizing(allocation=1.0)", "account": "Account.margin()"}
+
+
+def _worst(bars: Any, tail: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Quantile at `TAIL` and mean up to it from the returns that were collected; None if those are too few."""
+    n, n_tail, limit = int(bars["n_bars"]), int(bars["n_tail"]), float(bars["tail_limit"])
+    if n_tail == len(tail):
+        return None
+    kept = tail[:n_tail]
+    if limit < np.inf:
+        kept = kept[kept <= limit]
+    if limit >= 0.0:
+        kept = np.concatenate((kept, np.zeros(int(bars["n_flat"]))))
+    return tail_of(kept, n) if len(kept) > int(TAIL * (n - 1)) + 1 or len(kept) == n else None
+
+
+def tail_of(returns: NDArray[np.float64], n: int) -> tuple[float, float]:
+    """Quantile at `TAIL` (linear interpolation) of `n` returns, and the mean of those up to it.
+
+    Parameters
+    ----------
+    returns : ndarray of shape (n_kept,)
+        The lowest of the `n` returns, in any order: enough to reach beyond the quantile.
+    n : int
+        Number of returns in all.
+    """
+    rank = TAIL * (n - 1)
+    low = int(rank)
+    high = min(low + 1, n - 1)
+    lowest = np.sort(np.partition(returns, high)[: high + 1])
+    quantile = float(lowest[low] + (rank - low) * (lowest[high] - lowest[low]))
+    return quantile, float(lowest[lowest <= quantile].mean()) if lowest[0] <= quantile else quantile
 
 
 def _market(bars: Bars) -> sim.Market:
@@ -198,9 +263,9 @@ def _benchmark(given: Any, bars: Bars) -> tuple[NDArray[np.float64], tuple[float
     """Bar returns of the benchmark, their sums, and its name."""
     from quantlab.bars import Bars as BarsType
 
-    returns = np.empty(bars.n_bars)
     if given is None:
-        return returns, hold_returns(bars.close, returns), OWN_BENCHMARKS[bars.n_assets > 1]
+        return *bars.hold, OWN_BENCHMARKS[bars.n_assets > 1]
+    returns = np.empty(bars.n_bars)
     if isinstance(given, str):
         column = np.ascontiguousarray(bars.close[:, [bars.column(given)]])
         return returns, hold_returns(column, returns), f"buy-and-hold {given}"

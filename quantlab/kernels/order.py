@@ -233,8 +233,7 @@ def decide(
     target, close, factor : ndarray of shape (n_assets,)
         The bar. A NaN close means no bar and so no decision; a NaN target where there is a bar means 0.
     book : structured array of shape (n_assets,)
-        State, layout `records.BOOK`, with ``last_close`` already at this bar and costs loaded; changed in
-        place.
+        State, layout `records.BOOK`, with costs loaded; changed in place.
     rules, month_units
         Sizing and account; units traded this month per group.
     cash, equity : float
@@ -252,6 +251,8 @@ def decide(
         b["outcome"] = NONE
         b["desired"] = b["position"] + (b["pending"] if b["is_pending"] else 0.0)
         wanted = target[i] if target[i] == target[i] else 0.0
+        if close[i] == close[i]:
+            b["last_close"] = close[i]
         if close[i] == close[i] and needs_decision(rules, b, wanted, equity):
             b["last_target"] = wanted
             b["outcome"] = ORDERED

@@ -61,9 +61,10 @@ BARS = _layout(
     "return_1 return_2 return_3 return_4 downside_2 return_benchmark exposure turnover max_drawdown drawdown_sum "
     # state: equity now and at the last bar that entered the sums, 1 / the latter, gross position value, the running
     # peak and the lowest equity since
-    "equity before inverse gross peak low",
+    # `tail_limit` is the largest return that is being collected
+    "equity before inverse gross peak low tail_limit",
     # `ruin_bar` is -1 without one; `peak_bar` is the last bar at a peak
-    "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar",
+    "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar n_tail",
 )
 """The run bar by bar: sums and state."""
 

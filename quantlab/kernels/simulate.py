@@ -37,6 +37,12 @@ NEXT_OPEN = 0
 NEXT_CLOSE = 1
 AT_CLOSE = 2
 
+TAIL_WARMUP = 4096
+"""Returns after which the worst ones alone are collected."""
+
+TAIL_DEPTH = 0.6
+"""Standard deviations below the mean from which a return counts as one of the worst: about a quarter do."""
+
 ROOM = 256
 """Rows of each record at the start; they double as they fill up."""
 
@@ -149,146 +155,150 @@ def _first_after(starts: NDArray[np.int64], k: int, limit: int) -> int:
 
 
 @kernel
-def _moved(wanted: float, last_target: float) -> bool:
-    """Whether a target (NaN counts as 0) is another than the last one decided."""
-    return abs((wanted if wanted == wanted else 0.0) - last_target) > od.TARGET_TOLERANCE
+def _wants(wanted: NDArray[np.float64], close: NDArray[np.float64], book: Records) -> bool:
+    """Whether any asset that has a bar has another target than the last one decided (NaN counts as 0)."""
+    for i in range(book.shape[0]):
+        target = wanted[i] if wanted[i] == wanted[i] else 0.0
+        if close[i] == close[i] and abs(target - book[i]["last_target"]) > od.TARGET_TOLERANCE:
+            return True
+    return False
 
 
 @kernel
-def _mark(book: Records, money: Record, bars: Record) -> None:
+def _mark(close: NDArray[np.float64], book: Records, money: Record, bars: Record) -> None:
     """Mark every position at its last close."""
     value = gross = 0.0
     for i in range(book.shape[0]):
         b = book[i]
-        worth = b["position"] * b["last_close"] * b["multiplier"]
-        value += worth
-        gross += abs(worth)
+        if close[i] == close[i]:
+            b["last_close"] = close[i]
+        if b["position"] != 0.0:
+            worth = b["position"] * b["multiplier"] * b["last_close"]
+            value += worth
+            gross += abs(worth)
     bars["equity"], bars["gross"] = money["cash"] + value, gross
 
 
 @kernel
 def _advance(
     t: int,
-    marked: bool,
     stop: int,
     closes: NDArray[np.float64],
-    target: NDArray[np.float64],
     book: Records,
     money: Record,
     bars: Record,
-    always: bool,
     risk_free: float,
     benchmark: NDArray[np.float64],
     equity_out: NDArray[np.float64],
     cash_out: NDArray[np.float64],
+    tail_out: NDArray[np.float64],
 ) -> tuple[int, bool]:
-    """Run on from bar `t` until something has to be done.
-
-    Parameters
-    ----------
-    t, marked : int, bool
-        Where to go on: at the marking of bar `t`, or behind it.
-    stop : int
-        First bar after `t` that has orders to fill, costs to accrue or the like before it is marked.
-    always : bool
-        Whether every bar must be decided, changed target or not.
+    """Enter marked bar `t` into the sums, and every bar before `stop`: nothing trades on those.
 
     Returns
     -------
-    t, marked
-        ``(t, False)``: bar `t` is `stop` (or the end) and not marked yet. ``(t, True)``: bar `t` is marked and
-        wants a decision, or equity is gone.
+    t, ruined
+        ``(stop, False)``, or ``(t, True)``: bar `t` is marked, not entered, and equity is gone.
     """
     n_assets = book.shape[0]
     keep_equity, keep_cash = equity_out.shape[0] > 0, cash_out.shape[0] > 0
+    n_tail, tail_limit, tail_room = bars["n_tail"], bars["tail_limit"], tail_out.shape[0]
     equity, before, inverse, gross = bars["equity"], bars["before"], bars["inverse"], bars["gross"]
     peak, low, peak_bar, n_flat = bars["peak"], bars["low"], bars["peak_bar"], bars["n_flat"]
     s1, s2, s3, s4 = bars["return_1"], bars["return_2"], bars["return_3"], bars["return_4"]
     downside, with_benchmark = bars["downside_2"], bars["return_benchmark"]
     exposure, traded, cash = bars["exposure"], money["traded"], money["cash"]
-    # The first asset is kept out of the loop, in registers: most runs have no other.
+    # The first asset is marked in registers, outside the loop: most runs have no other.
     first = book[0]
-    last_close, last_target, units = (
-        first["last_close"], first["last_target"], first["position"] * first["multiplier"],
-    )  # fmt: skip
+    last_close, units = first["last_close"], first["position"] * first["multiplier"]
+    ruined = False
     while True:
-        if marked:
-            marked = False
-            if keep_equity:
-                equity_out[t] = equity
-            if keep_cash:
-                cash_out[t] = cash
-            if gross == 0.0 and equity == before and traded == 0.0:
-                n_flat += 1
+        if keep_equity:
+            equity_out[t] = equity
+        if keep_cash:
+            cash_out[t] = cash
+        if gross == 0.0 and equity == before and traded == 0.0:
+            n_flat += 1
+        else:
+            if before >= peak:
+                peak_bar = t - 1
+            gain = equity * inverse - 1.0
+            inverse = 1.0 / equity if equity > 0.0 else 0.0
+            squared = gain * gain
+            s1 += gain
+            s2 += squared
+            s3 += squared * gain
+            s4 += squared * squared
+            short = min(gain - risk_free, 0.0)
+            downside += short * short
+            with_benchmark += gain * benchmark[t]
+            exposure += gross * inverse
+            if gain <= tail_limit and n_tail < tail_room:
+                tail_out[n_tail] = gain
+                n_tail += 1
+                if n_tail == TAIL_WARMUP and tail_limit == np.inf:
+                    mean = s1 / n_tail
+                    tail_limit = mean - TAIL_DEPTH * np.sqrt(s2 / n_tail - mean * mean)
+            if traded != 0.0:
+                bars["turnover"] += traded * inverse
+                traded = 0.0
+            if equity >= peak:
+                if low < peak:
+                    depth = low / peak - 1.0
+                    bars["max_drawdown"] = min(bars["max_drawdown"], depth)
+                    bars["drawdown_sum"] += depth
+                    bars["n_drawdowns"] += 1
+                    bars["max_spell"] = max(bars["max_spell"], t - 1 - peak_bar)
+                peak = low = equity
+                peak_bar = t
             else:
-                if before >= peak:
-                    peak_bar = t - 1
-                gain = equity * inverse - 1.0
-                inverse = 1.0 / equity if equity > 0.0 else 0.0
-                squared = gain * gain
-                s1 += gain
-                s2 += squared
-                s3 += squared * gain
-                s4 += squared * squared
-                short = min(gain - risk_free, 0.0)
-                downside += short * short
-                with_benchmark += gain * benchmark[t]
-                exposure += gross * inverse
-                if traded != 0.0:
-                    bars["turnover"] += traded * inverse
-                    traded = 0.0
-                if equity >= peak:
-                    if low < peak:
-                        depth = low / peak - 1.0
-                        bars["max_drawdown"] = min(bars["max_drawdown"], depth)
-                        bars["drawdown_sum"] += depth
-                        bars["n_drawdowns"] += 1
-                        bars["max_spell"] = max(bars["max_spell"], t - 1 - peak_bar)
-                    peak = low = equity
-                    peak_bar = t
-                else:
-                    low = min(low, equity)
-                before = equity
-            t += 1
-            if t >= stop:
-                break
-        wants = always
-        equity = cash
-        gross = 0.0
+                low = min(low, equity)
+            before = equity
+        t += 1
+        if gross == 0.0:
+            # Flat until something is done: cash is all there is, and no bar adds anything.
+            n_flat += stop - t
+            for k in range(t, stop):
+                if keep_equity:
+                    equity_out[k] = equity
+                if keep_cash:
+                    cash_out[k] = cash
+            t = stop
+        if t >= stop:
+            break
         price = closes[t, 0]
         if price == price:
             last_close = price
-            wants |= _moved(target[t, 0], last_target)
-        if units != 0.0:
-            worth = units * last_close
-            equity += worth
-            gross = abs(worth)
+        worth = units * last_close
+        equity = cash + worth
+        gross = abs(worth)
         for i in range(1, n_assets):
             b = book[i]
             price = closes[t, i]
             if price == price:
                 b["last_close"] = price
-                wants |= _moved(target[t, i], b["last_target"])
             if b["position"] != 0.0:
-                worth = b["position"] * b["last_close"] * b["multiplier"]
+                worth = b["position"] * b["multiplier"] * b["last_close"]
                 equity += worth
                 gross += abs(worth)
-        marked = True
-        if wants or equity <= 0.0:
+        if equity <= 0.0:
+            ruined = True
             break
     first["last_close"] = last_close
+    bars["n_tail"], bars["tail_limit"] = n_tail, tail_limit
     bars["equity"], bars["before"], bars["inverse"], bars["gross"] = equity, before, inverse, gross
     bars["peak"], bars["low"], bars["peak_bar"], bars["n_flat"] = peak, low, peak_bar, n_flat
     bars["return_1"], bars["return_2"], bars["return_3"], bars["return_4"] = s1, s2, s3, s4
     bars["downside_2"], bars["return_benchmark"] = downside, with_benchmark
     bars["exposure"], money["traded"] = exposure, traded
-    return t, marked
+    return t, ruined
 
 
 @kernel
 def simulate(
     market: Market,
-    target: NDArray[np.float64],
+    change_bar: NDArray[np.int64],
+    changed: NDArray[np.float64],
     assets: Records,
     rule_rows: Records,
     table: CostTable,
@@ -298,6 +308,7 @@ def simulate(
     benchmark: NDArray[np.float64],
     equity_out: NDArray[np.float64],
     cash_out: NDArray[np.float64],
+    tail_out: NDArray[np.float64],
     record: bool,
 ) -> tuple[Records, Records, Records, Records, Records, Records]:
     """Run one target through the market.
@@ -306,8 +317,10 @@ def simulate(
     ----------
     market : Market
         Prices, factors and ends.
-    target : ndarray of shape (n_bars, n_assets)
-        Wanted exposure in [-1, 1]; NaN counts as 0 where the asset has a bar.
+    change_bar : ndarray of shape (n_changes,)
+        Bars from which another row of targets holds, and bars at which an asset comes or goes; rising from 0.
+    changed : ndarray of shape (n_changes, n_assets)
+        The targets from each of those bars on: wanted exposure in [-1, 1]; NaN counts as 0 where the asset has a bar.
     assets : structured array of shape (n_assets,)
         Layout `records.BOOK`, with what the instruments fix; copied, so that runs may share it.
     rule_rows : structured array of shape (1,)
@@ -324,6 +337,9 @@ def simulate(
         Bar returns of the benchmark.
     equity_out, cash_out : ndarray of shape (n_bars,) or (0,)
         Filled in with equity and cash after each bar; empty ones are left alone.
+    tail_out : ndarray of any length
+        Filled in with ``n_tail`` bar returns that are not zero: all of the first `TAIL_WARMUP`, then those up to
+        ``tail_limit``, as long as there is room.
     record : bool
         Whether to keep orders, fills and trades.
 
@@ -334,7 +350,7 @@ def simulate(
     orders, fills, trades : structured arrays
         Layouts `records.ORDER`, `FILL` and `TRADE`; empty unless asked for. Trades still open come last.
     """
-    n_bars, n_assets = target.shape
+    n_bars, n_assets = market.close.shape
     opens, closes, factors, factor_step = market.open, market.close, market.factor, market.factor_step
     end_bar, end_asset = market.end_bar, market.end_asset
     row_from, month_from, accrues = table.from_bar, table.month_from, table.accrues != 0
@@ -345,6 +361,7 @@ def simulate(
     money, tally, bars = money_rows[0], tally_rows[0], bars_rows[0]
     money["cash"] = cash
     bars["equity"], bars["before"], bars["peak"], bars["low"] = cash, cash, cash, cash
+    bars["tail_limit"] = np.inf
     bars["inverse"], bars["peak_bar"], bars["ruin_bar"] = 1.0 / cash, -1, -1
     month_units = np.zeros(table.n_groups)
     n_pending = typed(0)
@@ -355,14 +372,15 @@ def simulate(
     always = rules["rebalance"] != od.ON_CHANGE
     # Typed at once: a literal 0 would compile every callee a second time.
     t = n_orders = row = month = next_end = typed(0)
-    marked = n_bars < 0
+    ruined = n_bars < 0
+    latest = typed(-1)
     while t < n_bars and bars["ruin_bar"] < 0:
         if record and max(n_orders, money["n_fills"], tally["n_trades"]) + 4 * n_assets > room:
             orders = _grown(orders, n_orders)
             fills, trades = _grown(fills, money["n_fills"]), _grown(trades, tally["n_trades"])
             room *= 2
         factor = factors[t * factor_step]
-        if not marked:
+        if not ruined:
             if row + 1 < row_from.shape[0] and row_from[row + 1] <= t:
                 row = row_at(table, row, t)
                 load_costs(book, table, row)
@@ -378,40 +396,40 @@ def simulate(
                 i = end_asset[next_end]
                 close_out(t, i, book[i], money, tally, orders, fills, trades, typed(DELISTED))
                 next_end += 1
-        elif bars["equity"] > 0.0:
-            share = decide(
-                target[t], closes[t], factor, book, rules, month_units, money["cash"], bars["equity"]
-            )
-            n_orders = _place_orders(t, share, factor, book, money, rules, orders, n_orders)
-            if fill == AT_CLOSE:
-                fill_orders(
-                    t, closes[t], factor, book, money, tally, rules, month_units, orders, fills, trades
+            _mark(closes[t], book, money, bars)
+            looks = always
+            if latest + 1 < change_bar.shape[0] and change_bar[latest + 1] == t:
+                latest += 1
+                looks = looks or _wants(changed[latest], closes[t], book)
+            if looks and bars["equity"] > 0.0:
+                share = decide(
+                    changed[latest],
+                    closes[t],
+                    factor,
+                    book,
+                    rules,
+                    month_units,
+                    money["cash"],
+                    bars["equity"],
                 )
-                _mark(book, money, bars)
-        if marked and bars["equity"] <= 0.0:
+                n_orders = _place_orders(t, share, factor, book, money, rules, orders, n_orders)
+                if fill == AT_CLOSE:
+                    fill_orders(
+                        t, closes[t], factor, book, money, tally, rules, month_units, orders, fills, trades
+                    )
+                    _mark(closes[t], book, money, bars)
+        if bars["equity"] <= 0.0:
             for i in range(n_assets):
                 close_out(t, i, book[i], money, tally, orders, fills, trades, typed(RUINED))
             bars["ruin_bar"] = t
         n_pending = typed(0)
         for i in range(n_assets):
             n_pending += book[i]["is_pending"]
-        stop = t + 1 if n_pending > 0 or accrues or bars["ruin_bar"] >= 0 else n_bars
+        stop = t + 1 if n_pending > 0 or accrues or always or bars["ruin_bar"] >= 0 else n_bars
         stop = min(_first_after(end_bar, next_end - 1, stop), _first_after(row_from, row, stop))
-        stop = min(_first_after(month_from, month, stop), stop)
-        t, marked = _advance(
-            t,
-            marked,
-            stop,
-            closes,
-            target,
-            book,
-            money,
-            bars,
-            always,
-            risk_free,
-            benchmark,
-            equity_out,
-            cash_out,
+        stop = min(_first_after(month_from, month, stop), _first_after(change_bar, latest, stop))
+        t, ruined = _advance(
+            t, stop, closes, book, money, bars, risk_free, benchmark, equity_out, cash_out, tail_out
         )
     n_trades = tally["n_trades"]
     if record:

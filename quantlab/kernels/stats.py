@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from quantlab.kernels.records import Record
 
-__all__ = ["STATS", "finish_stats", "hold_returns", "returns_below"]
+__all__ = ["STATS", "finish_stats", "hold_returns"]
 
 STATS = (
     "final_equity",
@@ -124,25 +124,6 @@ def hold_returns(close: NDArray[np.float64], returns: NDArray[np.float64]) -> tu
                 squares += gain * gain
             return total, squares, units[0] * last[0] - 1.0
     return total, squares, equity - 1.0
-
-
-@kernel
-def returns_below(
-    equity: NDArray[np.float64], cash: float, threshold: float, below: NDArray[np.float64]
-) -> int:
-    """Write the bar returns up to `threshold` into `below`, of shape (n_bars,), and return how many there are."""
-    before = cash
-    count = 0
-    # Without a division for the many that lie above; the margin covers its rounding.
-    limit = (1.0 + threshold) * (1.0 + 1e-12)
-    for t in range(equity.shape[0]):
-        now = equity[t]
-        if now <= limit * before:
-            gain = now / before - 1.0
-            below[count] = gain
-            count += gain <= threshold
-        before = now
-    return count
 
 
 @kernel
