@@ -197,6 +197,13 @@ class Decision:
     outcome: NDArray[np.int64]
 
 
+def _as_row(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Read-only view, the kind of array that bars hand to the same kernel."""
+    row = values.view()
+    row.flags.writeable = False
+    return row
+
+
 def target_to_orders(
     target: NDArray[np.float64],
     raw_close: NDArray[np.float64],
@@ -247,10 +254,10 @@ def target_to_orders(
     equity = cash + float((book["position"] * book["last_close"] * book["multiplier"]).sum())
     wanted = np.ascontiguousarray(target, np.float64)
     units = np.zeros(table.n_groups) if month_units is None else month_units
-    for array in (wanted, close):
-        array.flags.writeable = False
     order.load_costs(book, table, row)
-    order.decide(wanted, close, np.ones(n), book, rule_rows[0], units, float(cash), equity)
+    order.decide(
+        _as_row(wanted), _as_row(close), _as_row(np.ones(n)), book, rule_rows[0], units, float(cash), equity
+    )
     placed = (book["outcome"] == order.ORDERED) | (book["outcome"] == order.CUT_TO_FLAT)
     quantity = np.zeros(n)
     for i in np.flatnonzero(placed):

@@ -17,6 +17,7 @@ from quantlab.errors import ParameterError, StrategyError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import CodeType
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -182,7 +183,7 @@ class Strategy:
         try:
             return inspect.getsource(self.function)
         except (OSError, TypeError):
-            return "" if code is None else f"{code.co_code.hex()} {code.co_consts!r} {code.co_names!r}"
+            return "" if code is None else _code_text(code)
 
     @cached_property
     def source_hash(self) -> str:
@@ -337,6 +338,12 @@ def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDAr
     return target
 
 
+def _code_text(code: CodeType) -> str:
+    """Text of a compiled function that has no source: the same code gives the same text in every process."""
+    constants = [_code_text(c) if isinstance(c, type(code)) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
+
+
 def labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
     """Array of what a strategy returned: a frame or Series is matched by labels, anything else taken as it is.
 
@@ -349,24 +356,34 @@ def labelled(given: Any, bars: Bars, name: str) -> NDArray[Any]:
 
     if not isinstance(given, (pd.DataFrame, pd.Series)):
         return np.asarray(given)
-    index = bars.index
-    if isinstance(given.index, pd.DatetimeIndex) and given.index.tz is not None:
-        index = pd.DatetimeIndex(bars.time.view("M8[ns]"), tz="UTC")
-    if not given.index.is_unique:
+    labels, index = given.index, bars.index
+    if not labels.is_unique:
         raise StrategyError(f"strategy {name} returned a frame whose index has repeated labels.")
-    if not given.index.isin(index).any():
+    if isinstance(labels, pd.DatetimeIndex) and labels.tz is not None and index.tz is None:
+        # As in from_frame: midnights name sessions, whatever their zone; other times are closes.
+        if (labels == labels.normalize()).all():
+            labels = labels.tz_localize(None)
+        else:
+            index = pd.DatetimeIndex(bars.time.view("M8[ns]"), tz="UTC")
+    if not labels.isin(index).any():
         raise StrategyError(
             f"strategy {name} returned a frame whose index ({given.index[:1].tolist()} …) shares no label with the "
             f"bars ({bars.index[0]} …); keep the index of bars.frame('close')."
         )
-    if isinstance(given, pd.Series):
-        return given.reindex(index).to_numpy()
-    unknown = [str(c) for c in given.columns if c not in bars.symbols]
+    frame = given.to_frame() if isinstance(given, pd.Series) else given
+    unknown = [str(c) for c in given.columns if c not in bars.symbols] if frame is given else []
     if unknown:
         raise StrategyError(
             f"strategy {name} returned a column: {UnknownNameError('symbol', unknown[0], bars.symbols)}"
         )
-    return given.reindex(index=index, columns=list(bars.symbols)).astype(np.float64).to_numpy()
+    ordered = frame.set_axis(labels, axis=0).reindex(index)
+    if frame is given:
+        ordered = ordered.reindex(columns=list(bars.symbols))
+    others = frame.loc[:, [not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]
+    if any(isinstance(value, str) for _, column in others.items() for value in column):
+        raise StrategyError(f"strategy {name} returned text; bool, int or float are needed.")
+    values = ordered.to_numpy(np.float64, na_value=np.nan)
+    return values if frame is given else values[:, 0]
 
 
 def _shape_error(shape: tuple[int, ...], bars: Bars, name: str) -> str:

@@ -125,7 +125,12 @@ def backtest(
             "detail bars decide orders inside the bar, which this version does not have; leave it out."
         )
     seen = bars if end is None else bars.between(None, end)
-    target, found, complete = target_of(strategy, seen, params)
+    given = not (callable(strategy) or isinstance(strategy, Strategy))
+    target, found, complete = target_of(strategy, bars if given else seen, params)
+    alive: NDArray[np.bool_] | None = None
+    if end is not None:
+        target = np.ascontiguousarray(target[: seen.n_bars])
+        alive = np.asarray(~np.isnan(bars.close[seen.n_bars :]).all(axis=0))
     if start is None:
         simulated = seen
     else:
@@ -141,9 +146,10 @@ def backtest(
         fill=fill,
         benchmark=benchmark,
         risk_free=risk_free,
+        alive=alive,
     )
     run = setup.run(target, worst=True, record=True)
-    result = Result(setup, run, target, found, complete, data=bars, window=(start, end))
+    result = Result(setup, run, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(
             f"equity fell to {run.stats[0]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see "

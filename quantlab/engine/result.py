@@ -65,14 +65,13 @@ class Result:
         self,
         setup: Setup,
         run: Run,
-        target: NDArray[Any],
         strategy: Strategy | None,
         params: Mapping[str, Any],
         *,
         data: Bars,
         window: tuple[Any, Any],
     ) -> None:
-        self._setup, self._run, self._target, self._data = setup, run, target, data
+        self._setup, self._run, self._data = setup, run, data
         self.strategy = strategy
         self.params = dict(params)
         self.window = tuple(None if x is None else str(x) for x in window)
@@ -107,7 +106,9 @@ class Result:
     @cached_property
     def fingerprint(self) -> dict[str, str]:
         """Hashes of strategy source, parameters, data and settings, and of all together (``digest``)."""
-        source = self._target.tobytes() if self.strategy is None else self.strategy.source.encode()
+        source = b"".join(x.tobytes() for x in self._run.changes)
+        if self.strategy is not None:
+            source = self.strategy.source.encode()
         parts = {
             "strategy": hashlib.blake2b(source, digest_size=16).hexdigest(),
             "parameters": digest(self.params),
@@ -179,8 +180,14 @@ class Result:
     @cached_property
     def _curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Equity and cash after each bar: the same run again, for the statistics need neither."""
-        run = self._setup.run(self._target, equity=True, cash=True)
+        run = self._setup.run_changes(self._run.changes, equity=True, cash=True)
         return run.equity, run.cash
+
+    @property
+    def _target(self) -> NDArray[np.float64]:
+        """Target of every bar, from its changes."""
+        rows, changed = self._run.changes
+        return np.repeat(changed, np.diff(rows, append=self.bars.n_bars), axis=0)
 
     @cached_property
     def _index(self) -> pd.DatetimeIndex:

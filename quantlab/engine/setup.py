@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ class Run:
     worst : tuple of float, optional
         Quantile of the bar returns at `TAIL` and the mean of those up to it, if asked for and if the run kept enough
         of them; None otherwise.
+    changes : tuple of ndarray
+        What was simulated: bars at which targets move, shape (n_changes,), and the targets from each on, shape
+        (n_changes, n_assets).
     orders, fills, trades : structured arrays
         Records of layout `ORDER`, `FILL` and `TRADE` (`quantlab.kernels.records`), if asked for.
     """
@@ -63,6 +67,7 @@ class Run:
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
     worst: tuple[float, float] | None
+    changes: tuple[NDArray[np.int64], NDArray[np.float64]]
     orders: Records
     fills: Records
     trades: Records
@@ -80,6 +85,7 @@ class Setup:
     fill: str
     risk_free: float
     benchmark_name: str
+    benchmark_data: str | None
     market: sim.Market
     rules: tuple[Records, Records]
     table: CostTable
@@ -98,8 +104,13 @@ class Setup:
         fill: str = "next_open",
         benchmark: Any = None,
         risk_free: float = 0.0,
+        alive: NDArray[np.bool_] | None = None,
     ) -> Setup:
-        """Check the options and prepare them. Parameters as in `quantlab.engine.backtest.backtest`."""
+        """Check the options and prepare them.
+
+        Parameters as in `quantlab.engine.backtest.backtest`; `alive`, of shape (n_assets,), says which assets have
+        bars after the last of these, so that a pause at the end of a window is not taken for a delisting.
+        """
         if fill not in FILLS:
             raise UnknownNameError("fill", str(fill), FILLS)
         for name, value in (("cash", cash), ("risk_free", risk_free)):
@@ -119,6 +130,7 @@ class Setup:
                 )
         costs, sizing, account = costs or Costs.default(), sizing or Sizing(), account or Account.margin()
         returns, sums, label = _benchmark(benchmark, bars)
+        foreign = benchmark is not None and not isinstance(benchmark, str)
         return cls(
             bars=bars,
             cash=float(cash),
@@ -128,7 +140,10 @@ class Setup:
             fill=fill,
             risk_free=float(risk_free),
             benchmark_name=label,
-            market=_market(bars),
+            benchmark_data=hashlib.blake2b(returns.tobytes(), digest_size=16).hexdigest()
+            if foreign
+            else None,
+            market=_market(bars, alive),
             rules=rules_of(sizing, account, bars.instruments),
             table=costs.table(bars),
             benchmark=returns,
@@ -145,6 +160,7 @@ class Setup:
             "fill": self.fill,
             "risk_free": self.risk_free,
             "benchmark": self.benchmark_name,
+            "benchmark_data": self.benchmark_data,
         }
 
     def changes(self, target: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -163,16 +179,20 @@ class Setup:
             rows = np.union1d(rows, self.bars.presence)
         return rows, target[rows].astype(np.float64)
 
-    def run(
+    def run(self, target: NDArray[Any], **keep: bool) -> Run:
+        """Simulate one target of shape (n_bars, n_assets), float64 or bool and C-contiguous; see `run_changes`."""
+        return self.run_changes(self.changes(target), **keep)
+
+    def run_changes(
         self,
-        target: NDArray[Any],
+        changes: tuple[NDArray[np.int64], NDArray[np.float64]],
         *,
         equity: bool = False,
         cash: bool = False,
         worst: bool = False,
         record: bool = False,
     ) -> Run:
-        """Simulate one target of shape (n_bars, n_assets), float64 or bool and C-contiguous."""
+        """Simulate a target given by its changes, and keep what is asked for."""
         n_bars = self.bars.n_bars
         equity_out = np.empty(n_bars) if equity else _NOTHING
         cash_out = np.empty(n_bars) if cash else _NOTHING
@@ -181,7 +201,7 @@ class Setup:
         rules, assets = self.rules
         bars, tally, money, orders, fills, trades = sim.simulate(
             self.market,
-            *self.changes(target),
+            *changes,
             assets,
             rules,
             self.table,
@@ -201,7 +221,9 @@ class Setup:
             benchmark = float(part.sum()), float((part * part).sum()), float(np.prod(1.0 + part) - 1.0)
         stats = finish_stats(bars[0], tally[0], money[0], self.cash, rate, self.bars.bars_per_year, benchmark)
         found = _worst(bars[0], tail_out) if worst else None
-        return Run(stats, done, ruin, equity_out[:done], cash_out[:done], found, orders, fills, trades)
+        return Run(
+            stats, done, ruin, equity_out[:done], cash_out[:done], found, changes, orders, fills, trades
+        )
 
 
 _EXAMPLES = {"costs": "Costs.ibkr_fixed()", "sizing": "Sizing(allocation=1.0)", "account": "Account.margin()"}
@@ -221,7 +243,7 @@ def _worst(bars: Any, tail: NDArray[np.float64]) -> tuple[float, float] | None:
 
 
 def tail_of(returns: NDArray[np.float64], n: int) -> tuple[float, float]:
-    """Quantile at `TAIL` (linear interpolation) of `n` returns, and the mean of those up to it.
+    """Quantile at `TAIL` (linear interpolation) of `n` returns, and the mean of the floor(TAIL (n - 1)) + 1 lowest.
 
     Parameters
     ----------
@@ -234,16 +256,16 @@ def tail_of(returns: NDArray[np.float64], n: int) -> tuple[float, float]:
     low = int(rank)
     high = min(low + 1, n - 1)
     lowest = np.sort(np.partition(returns, high)[: high + 1])
-    quantile = float(lowest[low] + (rank - low) * (lowest[high] - lowest[low]))
-    return quantile, float(lowest[lowest <= quantile].mean()) if lowest[0] <= quantile else quantile
+    quantile = lowest[low] + (rank - low) * (lowest[high] - lowest[low])
+    return float(quantile), float(lowest[: low + 1].mean())
 
 
-def _market(bars: Bars) -> sim.Market:
+def _market(bars: Bars, alive: NDArray[np.bool_] | None) -> sim.Market:
     raw = bars.is_raw
     ends: list[tuple[int, int]] = []
     for i in np.flatnonzero(np.isnan(bars.close[-1])):
         held = np.flatnonzero(~np.isnan(bars.close[:, i]))
-        if held.size:
+        if held.size and (alive is None or not alive[i]):
             ends.append((int(held[-1]) + 1, int(i)))
     ends.sort()
     factor = np.ones((1, bars.n_assets)) if raw else bars.factor

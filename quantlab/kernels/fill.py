@@ -61,7 +61,9 @@ def _affordable_units(
         size = side * (units + closing)
         cost = order_commission(b["rates"], size, raw_price, b["multiplier"], month_units)
         cost += order_fees(b["rates"], size, raw_price, b["multiplier"])
-        step = max((budget - cost) / unit, 0.0)
+        step = (budget - cost) / unit
+        if step <= 0.0:
+            return 0.0
         if abs(step - units) <= 1e-15 * units:
             break
         units = step
@@ -78,24 +80,30 @@ def _units_at_fill(
     factor: float,
     month_units: float,
 ) -> float:
-    """Position wanted, in stored units, when an order is sized at its fill price with costs included."""
-    share, position = b["pending_share"], b["position"]
+    """Position wanted, in stored units, when an order is sized at its fill price with costs included.
+
+    `equity` has this asset at its fill price, so that what closing loses to slippage is not invested again.
+    """
+    target, position = b["pending_share"], b["position"]
     raw_price = price * factor
-    base = equity * (1.0 - rules["buffer"]) if rules["cash_account"] else equity
-    wanted = od.wanted_units(rules, b, share, base, raw_price) * factor
+    base = max(equity, 0.0) * (1.0 - rules["buffer"] if rules["cash_account"] else 1.0)
+    wanted = od.wanted_units(rules, b, target, base, raw_price) * factor
     held = min(abs(position), abs(wanted)) if wanted * position > 0.0 else 0.0
-    if rules["mode"] == od.UNITS or abs(wanted) <= held:
-        return wanted
-    budget = abs(share) * b["amount"] * (base if rules["mode"] == od.ALLOCATION else 1.0)
-    budget -= held * price * b["multiplier"]
-    if rules["cash_account"]:
-        budget = min(budget, cash)
+    if abs(wanted) <= held:
+        return float(wanted)
     side = math.copysign(1.0, wanted)
-    closing = (abs(position) - held) / factor
-    added = _affordable_units(b, budget, closing, side, raw_price, month_units)
+    if rules["mode"] == od.UNITS:
+        added = (abs(wanted) - held) * b["pending_shrink"] / factor
+    else:
+        budget = abs(target) * b["amount"] * (base if rules["mode"] == od.ALLOCATION else 1.0)
+        budget = (budget - held * price * b["multiplier"]) * b["pending_shrink"]
+        if rules["cash_account"]:
+            budget = min(budget, cash)
+        closing = (abs(position) - held) / factor
+        added = _affordable_units(b, budget, closing, side, raw_price, month_units)
     if rules["whole_units"]:
         added = to_lot(added, b["lot"])
-    return side * (held + added * factor)
+    return float(side * (held + added * factor))
 
 
 @kernel
@@ -133,7 +141,8 @@ def fill_orders(
             side = math.copysign(1.0, quantity if quantity != 0.0 else b["pending_share"])
             price = fill_price(reference[i], side, slippage, half_spread, b["tick"], factor[i])
             if rules["at_fill"]:
-                b["desired"] = _units_at_fill(b, money["cash"], rules, equity, price, factor[i], units_before)
+                there = equity + position * (price - reference[i]) * b["multiplier"]
+                b["desired"] = _units_at_fill(b, money["cash"], rules, there, price, factor[i], units_before)
                 quantity = order_units(rules, b, factor[i])
                 if quantity * side < 0.0:
                     price = fill_price(reference[i], -side, slippage, half_spread, b["tick"], factor[i])

@@ -79,9 +79,9 @@ def to_lot(units: float, lot: float) -> float:
 
 
 @kernel
-def wanted_units(rules: Record, b: Record, share: float, equity: float, raw_price: float) -> float:
-    """Raw units wanted of an asset for a target (times a shrink factor) of `share`."""
-    units = share * b["amount"]
+def wanted_units(rules: Record, b: Record, target: float, equity: float, raw_price: float) -> float:
+    """Raw units wanted of an asset for a target, when `equity` is what its allocation is a share of."""
+    units = target * b["amount"]
     if rules["mode"] != UNITS:
         units /= raw_price * b["multiplier"]
         if rules["mode"] == ALLOCATION:
@@ -90,8 +90,10 @@ def wanted_units(rules: Record, b: Record, share: float, equity: float, raw_pric
 
 
 @kernel
-def needs_decision(rules: Record, b: Record, target: float, equity: float) -> bool:
-    """Whether an asset gets a new decision at a bar on which it trades."""
+def needs_decision(
+    rules: Record, b: Record, target: float, equity: float, base: float, factor: float
+) -> bool:
+    """Whether an asset gets a new decision at a bar on which it trades; `base` is the equity that is sized."""
     if abs(target - b["last_target"]) > TARGET_TOLERANCE:
         return True
     if rules["rebalance"] == ON_CHANGE:
@@ -103,9 +105,9 @@ def needs_decision(rules: Record, b: Record, target: float, equity: float) -> bo
     unit = b["last_close"] * b["multiplier"]
     wanted = target * b["amount"]
     if rules["mode"] == ALLOCATION:
-        wanted *= equity
+        wanted *= base
     elif rules["mode"] == UNITS:
-        wanted *= unit
+        wanted *= unit * factor
     return bool(abs(b["position"] * unit - wanted) > rules["band"] * equity)
 
 
@@ -117,6 +119,8 @@ def order_units(rules: Record, b: Record, factor: float) -> float:
     whole raw units, except the one that closes everything.
     """
     units = b["desired"] - b["position"]
+    if abs(units) <= TARGET_TOLERANCE * max(abs(b["desired"]), abs(b["position"])):
+        return 0.0
     if b["desired"] == 0.0 or rules["whole_units"] == 0:
         return float(units)
     return to_lot(units / factor, b["lot"]) * factor
@@ -137,7 +141,7 @@ def _shrink(book: Records, rules: Record, factor: NDArray[np.float64], equity: f
     added = 0.0
     for i in range(book.shape[0]):
         b = book[i]
-        if b["desired"] == 0.0:
+        if b["desired"] == 0.0 or b["outcome"] == NO_SHORT_SALE:
             continue
         unit = b["last_close"] * b["multiplier"]
         size = abs(b["desired"]) * unit
@@ -147,7 +151,7 @@ def _shrink(book: Records, rules: Record, factor: NDArray[np.float64], equity: f
     limit = rules["max_leverage"] * equity
     if added <= 0.0 or kept + added <= limit * (1.0 + TARGET_TOLERANCE):
         return 1.0
-    share = float(max(0.0, (limit - kept) / added))
+    share = float((limit - kept) / added) if limit - kept > TARGET_TOLERANCE * limit else 0.0
     for i in range(book.shape[0]):
         b = book[i]
         held = _kept_units(b)
@@ -209,7 +213,6 @@ def _test_buying_power(
                 refused = grows and after * rules["initial_margin"] > equity * (1.0 + TARGET_TOLERANCE)
             if refused:
                 b["outcome"] = NO_BUYING_POWER
-                b["desired"] = b["position"]
             else:
                 cash -= pay
                 gross = after
@@ -227,6 +230,8 @@ def decide(
     equity: float,
 ) -> float:
     """Decide one bar: fill in ``desired`` and ``outcome`` of every asset and move ``last_target``.
+
+    What a rejected order asked for stays in ``desired``.
 
     Parameters
     ----------
@@ -253,12 +258,13 @@ def decide(
         wanted = target[i] if target[i] == target[i] else 0.0
         if close[i] == close[i]:
             b["last_close"] = close[i]
-        if close[i] == close[i] and needs_decision(rules, b, wanted, equity):
+        if close[i] == close[i] and needs_decision(rules, b, wanted, equity, base, factor[i]):
             b["last_target"] = wanted
             b["outcome"] = ORDERED
             b["desired"] = wanted_units(rules, b, wanted, base, close[i] * factor[i]) * factor[i]
             if rules["cash_account"] and b["desired"] < 0.0:
                 b["outcome"] = CUT_TO_FLAT if b["position"] > 0.0 else NO_SHORT_SALE
+            if b["outcome"] == CUT_TO_FLAT:
                 b["desired"] = 0.0
         largest += max(abs(b["desired"]), abs(b["position"])) * b["last_close"] * b["multiplier"]
     # Whatever the order of the fills, gross value stays below this: nothing can be too much.

@@ -38,8 +38,9 @@ BOOK = _layout(
     "multiplier tick lot amount "
     # of its costs: fractions of price
     "slippage half_spread "
-    # state in stored units and prices; `pending_share` is target x shrink factor, `desired` the position wanted
-    "position last_close last_target pending pending_share desired "
+    # state in stored units and prices; `pending_share` is the target of the standing order and `pending_shrink` what
+    # leverage left of the part it adds, `desired` the position wanted
+    "position last_close last_target pending pending_share pending_shrink desired "
     # the running trade: cash flow since it began, and its sides
     "trade_cash trade_entry_value trade_entry_quantity trade_exit_value trade_commission trade_fees",
     # what the last decision came to; whether an order stands and its row; first bar of the running trade

@@ -103,7 +103,8 @@ def _place_orders(
         if not rejected:
             b["is_pending"] = 1
             b["pending"] = quantity
-            b["pending_share"] = b["last_target"] * share if outcome == od.ORDERED else 0.0
+            b["pending_share"] = b["last_target"] if outcome == od.ORDERED else 0.0
+            b["pending_shrink"] = share
             b["order"] = n_orders
             money["n_orders"] += 1
         if orders.shape[0] > 0:

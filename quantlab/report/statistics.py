@@ -92,7 +92,7 @@ _TABLE = (
     ("var_95", "Value at risk, 95%", "risk", "percent",
      "5% quantile of the bar returns, by linear interpolation; a loss is negative."),
     ("cvar_95", "Expected shortfall, 95%", "risk", "percent",
-     "Mean of the bar returns at or below the 95% value at risk."),
+     "Mean of the worst 5% of the bar returns: the floor(0.05 (n - 1)) + 1 lowest."),
     ("skew", "Skewness", "risk", "ratio",
      "Third central moment of r / (second)^1.5; population moments."),
     ("kurtosis", "Kurtosis", "risk", "ratio",
