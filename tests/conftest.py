@@ -64,7 +64,7 @@ def shared_data() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of kernels by the module they mirror, so that they can run as plain Python too."""
-    kernels = {path.stem for path in (PROJECT / "quantlab" / "kernels").glob("[a-z]*.py")}
+    kernels = {path.stem for path in (PROJECT / "quantlab" / "kernels").glob("[a-z]*.py")} | {"engine_rules"}
     for item in items:
         if item.path.stem.removeprefix("test_").removeprefix("kernels_") in kernels:
             item.add_marker(pytest.mark.kernels)
