@@ -18,7 +18,8 @@ test: ## lint, types and the whole suite
 	@sh .ci/environment dev
 	@$(py) -m compileall -q quantlab
 	@echo "== ruff" && $(py) -m ruff check . && $(py) -m ruff format --check .
-	@echo "== mypy" && $(py) -m mypy
+	@echo "== mypy, and the kernels compiled once beside it" && { $(py) -m quantlab demo --folder .venv/warm --json >/dev/null & \
+		$(py) -m mypy; code=$$?; wait; exit $$code; }
 	@echo "== pytest: kernels as plain Python" && NUMBA_DISABLE_JIT=1 $(py) -m pytest -m "kernels and not slow" -n 2
 	@echo "== pytest: everything" && $(py) -m pytest -n 2 --durations=10 --durations-min=1
 
@@ -30,7 +31,7 @@ lint: ## ruff, mypy and the floors; repairs what can be repaired
 bench: ## run the benchmarks, each against its peers
 	@sh .ci/environment dev
 	@$(py) -m compileall -q quantlab
-	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(py) "$$file"; done
+	@code=0; for file in benchmarks/bench_*.py; do echo "== $$file"; $(py) "$$file" || code=1; done; exit $$code
 
 docs: ## write what is generated in docs: the floors and the picture
 	@sh .ci/environment dev

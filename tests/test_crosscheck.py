@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from quantlab.bars import Bars
 from quantlab.costs import Costs, Interest
-from quantlab.data.sample import sample
+from quantlab.data import sample as prices
 from quantlab.engine.backtest import backtest
 from quantlab.engine.crosscheck import crosscheck, to_vectorbt
 from quantlab.engine.result import Result
@@ -29,6 +30,8 @@ from quantlab.signals import crossed_above, crossed_below, from_vectorbt, sma
 from quantlab.sizing import Account, Sizing
 
 vbt = pytest.importorskip("vectorbt")
+
+sample = cache(prices.sample)
 
 FOUR = ("AAPL", "GOOG", "IBM", "MSFT")
 ALL_IN = Sizing(allocation=1.0, price="fill", whole_units=False)
@@ -126,7 +129,7 @@ def test_vectorbt_agrees_under_every_option(options):
         [Sizing(), ALL_IN, Sizing(whole_units=False), Sizing(allocation=0.3, rebalance="every_bar")]
     ),
 )
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_vectorbt_agrees_on_random_targets_over_bars_with_holes(seed, n_assets, fill, costs, sizing):
     rng = np.random.default_rng(seed)
     ends = {0: 20} if seed % 3 == 0 and n_assets > 1 else None
@@ -440,7 +443,7 @@ def equity_of_signals(bars, *signals, rate):
 
 
 @given(st.integers(0, 100_000), st.booleans(), st.sampled_from([0.0, 0.001]), st.floats(0.05, 0.5))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_vectorbt_strategys_signals_give_vectorbts_equity(seed, shorts, rate, share):
     rng = np.random.default_rng(seed)
     bars = walk(80, seed=seed)

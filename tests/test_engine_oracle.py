@@ -123,7 +123,7 @@ def assert_same_stats(run):
     assert not wrong
 
 
-@settings(random_examples, max_examples=150)
+@settings(random_examples, max_examples=120)
 @given(random_runs())
 def test_twin_and_engine_agree_on_every_order_fill_trade_and_statistic(run):
     assert_same(run)

@@ -14,6 +14,7 @@ from oracle.cases import hand_bars
 from quantlab.costs import Costs
 from quantlab.engine.backtest import backtest
 from quantlab.kernels.stats import STATS
+from quantlab.model import Instrument
 from quantlab.sizing import Account, Sizing
 from quantlab.strategy import strategy
 
@@ -328,3 +329,11 @@ def test_a_ruined_run_shows_and_reports(tmp_path):
     assert result.stats["buy_hold_return"] == approx(1.5)
     assert "ruin" in result._repr_html_().lower()
     assert result.report(tmp_path / "ruin.html").stat().st_size > 1000
+
+
+def test_a_contract_that_equity_cannot_carry_is_not_left_out_in_silence():
+    future = Instrument("ES", "FUT", multiplier=50.0)
+    bars = hand_bars({"ES": [5000, 5000, 5000]}, instruments=[future])
+    result = backtest(np.ones((3, 1)), bars, cash=100_000, costs=Costs.zero(), sizing=Sizing.units(1))
+    assert result.orders.empty
+    assert any("cut to nothing by max_leverage=1" in note for note in result.notes)

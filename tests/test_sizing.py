@@ -178,7 +178,7 @@ def month_units_at(run, table, t):
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -147,6 +147,11 @@ class Result:
             count = int((codes == code).sum())
             if count:
                 notes.append(f"{count} order(s) rejected or cut: {_REASON[code]}.")
+        if self._run.n_cut:
+            notes.append(
+                f"{self._run.n_cut} order(s) were cut to nothing by max_leverage={setup.sizing.max_leverage:g}: one lot "
+                "is more than equity allows; raise it with Sizing(max_leverage=...)."
+            )
         ended = self._symbols(self._run.fills["asset"][self._run.fills["kind"] == fill.DELISTED])
         if len(ended):
             notes.append(f"Closed at the last close because their data ended: {', '.join(ended)}.")

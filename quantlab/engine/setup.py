@@ -49,6 +49,8 @@ class Run:
         Bars simulated: fewer than the bars there are after a ruin.
     ruin_bar : int
         Bar of the ruin, -1 for none.
+    n_cut : int
+        Entries that the allowed leverage cut to less than one lot.
     equity, cash : ndarray of shape (n_bars,) or (0,)
         After each bar, if asked for.
     worst : tuple of float, optional
@@ -64,6 +66,7 @@ class Run:
     stats: NDArray[np.float64]
     n_bars: int
     ruin_bar: int
+    n_cut: int
     equity: NDArray[np.float64]
     cash: NDArray[np.float64]
     worst: tuple[float, float] | None

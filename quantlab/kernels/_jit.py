@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import numba
@@ -56,6 +60,25 @@ def _make_folder() -> str | None:
 
 
 _FOLDER = _make_folder()
+
+
+def _meet_blas_later() -> None:
+    """Let numba know that scipy's BLAS is there without loading it.
+
+    numba imports scipy.linalg, a quarter of a second, when its array functions load, and only to see whether it can.
+    A function that multiplies matrices still loads the real module when it is compiled.
+    """
+    name = "scipy.linalg.cython_blas"
+    if name in sys.modules or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[name]
+
+
+_meet_blas_later()
 
 
 def cache_folder() -> str | None:

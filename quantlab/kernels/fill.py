@@ -97,8 +97,11 @@ def _units_at_fill(
     else:
         budget = abs(target) * b["amount"] * (base if rules["mode"] == od.ALLOCATION else 1.0)
         budget = (budget - held * price * b["multiplier"]) * b["pending_shrink"]
+        whole = budget
         if rules["cash_account"]:
             budget = min(budget, cash)
+        if budget <= od.TARGET_TOLERANCE * whole:
+            return float(side * held)
         closing = (abs(position) - held) / factor
         added = _affordable_units(b, budget, closing, side, raw_price, month_units)
     if rules["whole_units"]:

@@ -51,8 +51,8 @@ BOOK = _layout(
 )
 """State of one asset, and what its instrument and its costs fix."""
 
-MONEY = _layout("cash commission fees slippage spread borrow interest traded", "n_orders n_fills")
-"""Cash, what was paid so far, and the value traded in the present bar."""
+MONEY = _layout("cash commission fees slippage spread borrow interest traded", "n_orders n_fills n_cut")
+"""Cash, what was paid so far, the value traded in the present bar, and the orders that leverage cut to nothing."""
 
 TALLY = _layout("win_sum loss_sum pnl_squared return_sum best worst", "n_trades n_wins bars_held")
 """Sums over closed trades."""

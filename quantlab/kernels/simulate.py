@@ -43,6 +43,9 @@ TAIL_WARMUP = 4096
 TAIL_DEPTH = 0.6
 """Standard deviations below the mean from which a return counts as one of the worst: about a quarter do."""
 
+PEAK_NOISE = 1e-12
+"""Part by which equity may miss its peak and still be at it."""
+
 ROOM = 256
 """Rows of each record at the start; they double as they fill up."""
 
@@ -99,6 +102,7 @@ def _place_orders(
         # Sized at the fill: less than a lot now may be a lot then.
         resized = rules["at_fill"] and outcome == od.ORDERED and b["last_target"] != 0.0
         if quantity == 0.0 and not rejected and not resized:
+            money["n_cut"] += share < 1.0 and b["last_target"] != 0.0 and b["position"] == 0.0
             continue
         if not rejected:
             b["is_pending"] = 1
@@ -213,6 +217,7 @@ def _advance(
     first = book[0]
     last_close, units = first["last_close"], first["position"] * first["multiplier"]
     ruined = False
+    at_peak = peak * (1.0 - PEAK_NOISE)
     while True:
         if keep_equity:
             equity_out[t] = equity
@@ -221,7 +226,7 @@ def _advance(
         if gross == 0.0 and equity == before and traded == 0.0:
             n_flat += 1
         else:
-            if before >= peak:
+            if before >= at_peak:
                 peak_bar = t - 1
             gain = equity * inverse - 1.0
             inverse = 1.0 / equity if equity > 0.0 else 0.0
@@ -243,14 +248,15 @@ def _advance(
             if traded != 0.0:
                 bars["turnover"] += traded * inverse
                 traded = 0.0
-            if equity >= peak:
+            if equity >= at_peak:
                 if low < peak:
                     depth = low / peak - 1.0
                     bars["max_drawdown"] = min(bars["max_drawdown"], depth)
                     bars["drawdown_sum"] += depth
                     bars["n_drawdowns"] += 1
                     bars["max_spell"] = max(bars["max_spell"], t - 1 - peak_bar)
-                peak = low = equity
+                peak = low = max(peak, equity)
+                at_peak = peak * (1.0 - PEAK_NOISE)
                 peak_bar = t
             else:
                 low = min(low, equity)

@@ -67,6 +67,9 @@ STATS = (
     PSR,
 ) = range(len(STATS))  # fmt: skip
 
+RETURN_NOISE = 1e-14
+"""A return, or a deviation of returns, below this is rounding noise."""
+
 VARIANCE_NOISE = 1e-13
 """Share of the raw second moment below which a variance is rounding noise of a constant series."""
 
@@ -138,7 +141,7 @@ def _return_stats(out: NDArray[np.float64], bars: Record, risk_free: float, bars
     mean = bars["return_1"] / n
     second = bars["return_2"] / n
     variance = second - mean * mean
-    if n < 2.0 or variance <= VARIANCE_NOISE * second:
+    if n < 2.0 or variance <= max(VARIANCE_NOISE * second, RETURN_NOISE * RETURN_NOISE):
         variance = 0.0
     deviation = math.sqrt(variance * n / (n - 1.0)) if n > 1.0 else np.nan
     year = math.sqrt(bars_per_year)
@@ -147,7 +150,7 @@ def _return_stats(out: NDArray[np.float64], bars: Record, risk_free: float, bars
     sharpe = excess / deviation if deviation > 0.0 else np.nan
     out[SHARPE] = sharpe * year
     downside = math.sqrt(bars["downside_2"] / n)
-    out[SORTINO] = excess / downside * year if downside > 0.0 else np.nan
+    out[SORTINO] = excess / downside * year if downside > RETURN_NOISE else np.nan
     skew, kurtosis, psr = np.nan, np.nan, np.nan
     if variance > 0.0:
         third, fourth = bars["return_3"] / n, bars["return_4"] / n
@@ -238,7 +241,7 @@ def finish_stats(
     out[SPREAD], out[BORROW], out[INTEREST] = money["spread"], money["borrow"], money["interest"]
     total, squares, out[BUY_HOLD_RETURN] = benchmark
     scatter = squares - total * total / n
-    if scatter > VARIANCE_NOISE * squares:
+    if scatter > max(VARIANCE_NOISE * squares, n * RETURN_NOISE * RETURN_NOISE):
         beta = (bars["return_benchmark"] - bars["return_1"] * total / n) / scatter
         out[BETA] = beta
         out[ALPHA] = (bars["return_1"] / n - risk_free - beta * (total / n - risk_free)) * bars_per_year

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["book_fill", "record_trade", "typed"]
 
+PNL_NOISE = 1e-12
+"""Share of the entry value below which a profit or a loss is rounding noise."""
+
 
 @kernel
 def typed(value: int) -> int:
@@ -25,6 +28,8 @@ def typed(value: int) -> int:
 def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> None:
     """Record the finished trade of asset `i`, add it to the sums, and clear it."""
     pnl = b["trade_cash"]
+    if abs(pnl) <= PNL_NOISE * b["trade_entry_value"]:
+        pnl = 0.0
     gain = pnl / b["trade_entry_value"]
     if trades.shape[0] > 0:
         record_trade(b, trades[tally["n_trades"]], i, t, pnl, b["trade_exit_value"], typed(0))

@@ -297,6 +297,10 @@ def _percent(value: float) -> str:
     return format_value(float(value), "percent")
 
 
+LEAST_SPAN = 1e-12
+"""Span of the histogram for returns that are nothing but rounding noise."""
+
+
 def histogram_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Edges of equal bins that hold all values, with 0 among them, so that no bin mixes gains and losses.
 
@@ -306,7 +310,7 @@ def histogram_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.array([-0.01, 0.0, 0.01])
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     lower, upper = np.quantile(values, [0.25, 0.75])
-    span = high - low
+    span = max(high - low, LEAST_SPAN)
     width = float(np.clip(2.0 * (upper - lower) / values.size ** (1 / 3), span / 120, span / 15))
     # One more at each end, since a rounded edge may fall short of the extreme.
     steps = np.arange(np.floor(low / width) - 1, np.ceil(high / width) + 2)

@@ -422,7 +422,9 @@ class Twin:
             return math.copysign(stays + (to_lot(added, lot) if s.whole_units else added) * factor, wish)
         budget = (abs(self.money_for(i, a.order_target, base, unit)) - stays / factor * unit) * a.order_share
         if cash_account:
-            budget = min(budget, self.money)
+            whole, budget = budget, min(budget, self.money)
+            if budget <= SAME * whole:
+                return math.copysign(stays, wish)
         closing, side = (abs(a.position) - stays) / factor, math.copysign(1, wish)
 
         def fits(units):

@@ -29,10 +29,10 @@ def spells_below_peak(equity, cash):
     """Depth and length of each spell below the running peak, the starting cash being the first peak."""
     spells, peak, depth, length = [], cash, 0.0, 0
     for e in equity:
-        if e >= peak:
+        if e >= peak * (1 - 1e-12):
             if length:
                 spells.append((depth, length))
-            peak, depth, length = e, 0.0, 0
+            peak, depth, length = max(peak, e), 0.0, 0
         else:
             depth, length = min(depth, max(e / peak - 1, -1.0)), length + 1
     return [*spells, (depth, length)] if length else spells
@@ -120,6 +120,8 @@ def trade_stats(closed):
     if not closed:
         return {"n_trades": 0} | dict.fromkeys(names, math.nan)
     pnl = np.array([x["pnl"] for x in closed])
+    noise = np.abs([x["pnl"] / x["return_"] if x["return_"] else 0.0 for x in closed]) * 1e-12
+    pnl = np.where(np.abs(pnl) <= noise, 0.0, pnl)
     gain = np.array([x["return_"] for x in closed])
     wins, losses = pnl[pnl > 0], pnl[pnl <= 0]
     p, n = len(wins) / len(pnl), len(pnl)
