@@ -149,8 +149,8 @@ class Result:
                 notes.append(f"{count} order(s) rejected or cut: {_REASON[code]}.")
         if self._run.n_cut:
             notes.append(
-                f"{self._run.n_cut} order(s) were cut to nothing by max_leverage={setup.sizing.max_leverage:g}: one lot "
-                "is more than equity allows; raise it with Sizing(max_leverage=...)."
+                f"{self._run.n_cut} order(s) were cut to nothing by max_leverage={setup.sizing.max_leverage:g}: one "
+                "lot is more than equity allows; raise it with Sizing(max_leverage=...)."
             )
         ended = self._symbols(self._run.fills["asset"][self._run.fills["kind"] == fill.DELISTED])
         if len(ended):

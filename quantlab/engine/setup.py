@@ -224,8 +224,9 @@ class Setup:
             benchmark = float(part.sum()), float((part * part).sum()), float(np.prod(1.0 + part) - 1.0)
         stats = finish_stats(bars[0], tally[0], money[0], self.cash, rate, self.bars.bars_per_year, benchmark)
         found = _worst(bars[0], tail_out) if worst else None
+        cut = int(money["n_cut"][0])
         return Run(
-            stats, done, ruin, equity_out[:done], cash_out[:done], found, changes, orders, fills, trades
+            stats, done, ruin, cut, equity_out[:done], cash_out[:done], found, changes, orders, fills, trades
         )
 
 
