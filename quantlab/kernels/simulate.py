@@ -40,14 +40,14 @@ AT_CLOSE = 2
 TAIL_WARMUP = 4096
 """Returns after which the worst ones alone are collected."""
 
-TAIL_DEPTH = 0.6
-"""Standard deviations below the mean from which a return counts as one of the worst: about a quarter do."""
+TAIL_DEPTH = 1.0
+"""Standard deviations below the mean from which a return counts as one of the worst: about a sixth do."""
 
 PEAK_NOISE = 1e-12
 """Part by which equity may miss its peak and still be at it."""
 
 ROOM = 256
-"""Rows of each record at the start; they double as they fill up."""
+"""Spare rows of each record at the start; all double when they fill up."""
 
 
 class Market(NamedTuple):
@@ -239,9 +239,10 @@ def _advance(
             downside += short * short
             with_benchmark += gain * benchmark[t]
             exposure += gross * inverse
-            if gain <= tail_limit and n_tail < tail_room:
+            if n_tail < tail_room:
+                # Written always and counted if it is one of the worst: no branch to guess wrong.
                 tail_out[n_tail] = gain
-                n_tail += 1
+                n_tail += gain <= tail_limit
                 if n_tail == TAIL_WARMUP and tail_limit == np.inf:
                     mean = s1 / n_tail
                     tail_limit = mean - TAIL_DEPTH * np.sqrt(s2 / n_tail - mean * mean)
@@ -372,9 +373,8 @@ def simulate(
     bars["inverse"], bars["peak_bar"], bars["ruin_bar"] = 1.0 / cash, -1, -1
     month_units = np.zeros(table.n_groups)
     n_pending = typed(0)
-    room = ROOM if record else 0
-    while record and room < 4 * n_assets:
-        room *= 2
+    # A change of targets is one order at most where there is one asset: room for all is never grown.
+    room = ROOM + change_bar.shape[0] + 4 * n_assets if record else 0
     orders, fills, trades = np.empty(room, ORDER), np.empty(room, FILL), np.empty(room, TRADE)
     always = rules["rebalance"] != od.ON_CHANGE
     # Typed at once: a literal 0 would compile every callee a second time.
