@@ -340,7 +340,12 @@ def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDAr
 
 def _code_text(code: CodeType) -> str:
     """Text of a compiled function that has no source: the same code gives the same text in every process."""
-    constants = [_code_text(c) if isinstance(c, type(code)) else repr(c) for c in code.co_consts]
+    constants = [
+        _code_text(c)
+        if isinstance(c, type(code))
+        else repr(sorted(c, key=repr) if isinstance(c, frozenset) else c)
+        for c in code.co_consts
+    ]
     return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
 
 

@@ -147,8 +147,8 @@ def test_a_standing_order_of_another_asset_counts_in_leverage_and_buying_power()
 def test_one_bar_leaves_its_arguments_alone():
     target, close, position = np.array([1.0]), np.array([10.0]), np.array([0.0])
     one_bar(target, close, position=position)
-    for array in (target, close, position):
-        array[0] = 2.0
+    assert (target.tolist(), close.tolist(), position.tolist()) == ([1.0], [10.0], [0.0])
+    assert all(array.flags.writeable for array in (target, close, position))
 
 
 # -- live equals backtest ------------------------------------------------------------------------------------

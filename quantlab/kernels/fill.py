@@ -53,10 +53,11 @@ def _affordable_units(
     """Raw units that `budget` buys at `raw_price` with the costs of the whole order.
 
     The order also closes `closing` units of the other side, whose costs count too. Costs rise by less than the
-    price a unit, so the fixed point exists.
+    price a unit, so the steps settle; where fees in whole cents make them swing between two values, the lower one
+    is affordable, since costs never fall with size.
     """
     unit = raw_price * b["multiplier"]
-    units = budget / unit
+    units = before = budget / unit
     for _ in range(AFFORD_STEPS):
         size = side * (units + closing)
         cost = order_commission(b["rates"], size, raw_price, b["multiplier"], month_units)
@@ -65,9 +66,10 @@ def _affordable_units(
         if step <= 0.0:
             return 0.0
         if abs(step - units) <= 1e-15 * units:
-            break
+            return float(step)
+        before = units
         units = step
-    return float(units)
+    return float(min(units, before))
 
 
 @kernel
