@@ -267,7 +267,7 @@ def test_no_warning_reaches_the_user():
 
 def planted(result, **changes):
     """The result with parts of its run exchanged."""
-    run = replace(result._run, **changes)
+    run = replace(result._records, **changes)
     return Result(result._setup, run, None, {}, data=result.bars, window=(None, None))
 
 
@@ -285,7 +285,7 @@ def first_difference(result):
 
 
 def test_a_commission_off_by_a_millionth_is_found_at_its_fill(honest):
-    fills = honest._run.fills.copy()
+    fills = honest._records.fills.copy()
     fills["commission"][7] *= 1.0 + 1e-6
     assert "fill costs at fill 7" in first_difference(planted(honest, fills=fills))
 
@@ -300,13 +300,13 @@ def test_a_commission_off_by_a_millionth_throughout_is_found(honest):
 
 def test_a_commission_of_a_schedule_that_does_not_add_up_is_found():
     result = backtest(trend, sample("AAPL"))
-    fills = result._run.fills.copy()
+    fills = result._records.fills.copy()
     fills["commission"][7] *= 1.0 + 1e-6
     assert "costs paid" in first_difference(planted(result, fills=fills))
 
 
 def test_a_fill_one_bar_late_is_found(honest):
-    fills = honest._run.fills.copy()
+    fills = honest._records.fills.copy()
     fills["bar"][5] += 1
     assert "fill bars at fill 5" in first_difference(planted(honest, fills=fills))
 
@@ -320,18 +320,18 @@ def test_an_engine_that_fills_every_order_one_bar_late_is_found(honest):
 
 
 def test_a_doubled_order_is_found(honest):
-    orders = honest._run.orders
+    orders = honest._records.orders
     assert "fill quantities" in first_difference(planted(honest, orders=np.append(orders, orders[4:5])))
 
 
 def test_a_doubled_fill_is_found(honest):
-    fills = honest._run.fills
+    fills = honest._records.fills
     assert "fills: ours is" in first_difference(planted(honest, fills=np.append(fills, fills[4:5])))
 
 
 def test_a_quantity_off_by_one_share_is_found_in_the_books():
     result = backtest(trend, sample("AAPL"), sizing=Sizing(allocation=0.5))
-    orders, fills = result._run.orders.copy(), result._run.fills.copy()
+    orders, fills = result._records.orders.copy(), result._records.fills.copy()
     orders["quantity"][6] += 1.0
     fills["quantity"][6] += 1.0
     check = crosscheck(planted(result, orders=orders, fills=fills))
@@ -352,13 +352,13 @@ def test_equity_that_is_wrong_at_one_bar_is_found_there(honest):
 
 
 def test_a_price_off_by_a_millionth_is_found(honest):
-    fills = honest._run.fills.copy()
+    fills = honest._records.fills.copy()
     fills["price"][3] *= 1.0 + 1e-6
     assert "fill prices at fill 3" in first_difference(planted(honest, fills=fills))
 
 
 def test_a_trade_with_another_profit_is_found(honest):
-    trades = honest._run.trades.copy()
+    trades = honest._records.trades.copy()
     trades["pnl"][2] *= 1.0 + 1e-6
     assert "pnl of trades at trade 2" in first_difference(planted(honest, trades=trades))
 

@@ -148,7 +148,7 @@ def backtest(
         risk_free=risk_free,
         alive=alive,
     )
-    run = setup.run(target, worst=True, record=True)
+    run = setup.run(target, worst=True)
     result = Result(setup, run, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(

@@ -118,7 +118,7 @@ def crosscheck(result: Result, tolerance: float = TOLERANCE) -> CrossCheck:
 
 def _orders(result: Result, again: Replay) -> Iterator[Comparison]:
     """Compare fills: how many, when, how much, at which price, for what."""
-    fills = result._run.fills  # noqa: SLF001  # one package
+    fills = result._records.fills  # noqa: SLF001  # one package
     if again.left_out:
         note = "not compared: vectorbt takes one order per asset and bar"
         yield Comparison("close-outs at the ruin", again.left_out, np.nan, np.nan, note)
@@ -288,7 +288,7 @@ def _trades(result: Result, again: Replay) -> Iterator[Comparison]:
             "trades", np.nan, np.nan, np.nan, "not compared: vectorbt takes dust for a flat position"
         )
         return
-    ours = result._run.trades  # noqa: SLF001
+    ours = result._records.trades  # noqa: SLF001
     ours = ours[ours["open"] == 0]
     ours = ours[np.lexsort((ours["exit_bar"], ours["entry_bar"], ours["asset"]))]
     positions = again.portfolio.get_positions(group_by=False)
@@ -315,7 +315,7 @@ def _trades(result: Result, again: Replay) -> Iterator[Comparison]:
 
 def _leaves_dust(result: Result) -> bool:
     """Whether a position was ever a rounding error instead of none."""
-    fills = result._run.fills  # noqa: SLF001
+    fills = result._records.fills  # noqa: SLF001
     if (np.abs(fills["quantity"]) <= DUST).any():
         return True
     for i in range(result.bars.n_assets):

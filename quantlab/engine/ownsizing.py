@@ -53,7 +53,7 @@ def sizes_from_books(result: Result, again: Replay) -> Books | str:
     again : Replay
         Of the run.
     """
-    setup, run = result._setup, result._run  # noqa: SLF001  # one package
+    setup, run = result._setup, result._records  # noqa: SLF001  # one package
     if setup.sizing.price == "fill":
         return "orders are sized at their fill"
     bars, (rules,), assets = result.bars, setup.rules[0], setup.rules[1]
@@ -95,7 +95,7 @@ def _books(
     result: Result, again: Replay
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Read vectorbt's cash and positions when each bar is decided, and the last closes, without NaN."""
-    shape = result._run.n_bars, result.bars.n_assets  # noqa: SLF001
+    shape = result._records.n_bars, result.bars.n_assets  # noqa: SLF001
     cash, portfolio = again.cash.to_numpy(np.float64), again.portfolio
     held = np.asarray(portfolio.assets(), np.float64).reshape(shape)
     if result._setup.fill == "close":  # noqa: SLF001  # fills come after the decision of their own bar
@@ -127,7 +127,7 @@ def _may_be_cut(  # noqa: PLR0917  # what each bar holds, decided and after
     limit = rules["max_leverage"] * equity[bars]
     over = gross > limit * (1.0 + od.TARGET_TOLERANCE)
     # Orders that are then rejected have had their part in the shrinking.
-    everything = result._run.orders  # noqa: SLF001
+    everything = result._records.orders  # noqa: SLF001
     over |= np.isin(bars, everything["bar"][everything["status"] == REJECTED])
     if rules["whole_units"] and after.shape[1] > 1:
         over |= gross + slack.sum(axis=1) > limit
@@ -136,7 +136,7 @@ def _may_be_cut(  # noqa: PLR0917  # what each bar holds, decided and after
 
 def _standing(accepted: NDArray[np.void], result: Result) -> NDArray[np.bool_]:
     """Whether another order stood when an order was decided: the leverage test counts it as filled."""
-    n = result._run.n_bars  # noqa: SLF001
+    n = result._records.n_bars  # noqa: SLF001
     change = np.zeros(n + 1, np.int64)
     ends = np.where(accepted["fill_bar"] < 0, n, accepted["fill_bar"])
     np.add.at(change, np.minimum(accepted["bar"] + 1, n), 1)
@@ -159,7 +159,7 @@ def own_sizing_equity(result: Result) -> NDArray[np.float64] | str:
     import pandas as pd
 
     setup, bars = result._setup, result.bars  # noqa: SLF001
-    n = result._run.n_bars  # noqa: SLF001
+    n = result._records.n_bars  # noqa: SLF001
     target = np.nan_to_num(result._target[:n, 0])  # noqa: SLF001
     changed = np.diff(target, prepend=0.0) != 0.0
     events = {"entries": target > 0.0, "short_entries": target < 0.0, "exits": target == 0.0}
@@ -224,6 +224,6 @@ def _other_rule(result: Result) -> str:
             "the slippage of what a reversal closes is paid from cash here, from its size there",
         ),
         (result.ruined_at is not None, "the run ended in ruin"),
-        (bool((result._run.orders["status"] == REJECTED).any()), "orders were rejected"),  # noqa: SLF001
+        (bool((result._records.orders["status"] == REJECTED).any()), "orders were rejected"),  # noqa: SLF001
     )
     return next((reason for failed, reason in tests if failed), "")

@@ -138,7 +138,7 @@ class _Orders:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.setup, self.run = result._setup, result._run  # noqa: SLF001  # one package
+        self.setup, self.run = result._setup, result._records  # noqa: SLF001  # one package
         self.n_bars, bars = self.run.n_bars, result.bars
         self.multiplier = np.array([x.multiplier for x in bars.instruments])
         self.traded = ~np.isnan(bars.close[: self.n_bars])
@@ -224,7 +224,7 @@ def naive_index(result: Result) -> Any:
     """Labels of the simulated bars without a zone: vectorbt is many times slower with one."""
     import pandas as pd
 
-    index = result.bars.index[: result._run.n_bars]  # noqa: SLF001
+    index = result.bars.index[: result._records.n_bars]  # noqa: SLF001
     return index if index.tz is None else pd.DatetimeIndex(index.tz_convert("UTC").tz_localize(None))
 
 
@@ -308,7 +308,7 @@ def _refuse(result: Result) -> None:
             "cannot book between orders. Cross-check the run without them: "
             "costs.replace(borrow=0.0, interest=None)."
         )
-    run = result._run  # noqa: SLF001
+    run = result._records  # noqa: SLF001
     fills = run.fills
     multiplier = np.array([x.multiplier for x in result.bars.instruments])[fills["asset"]]
     proceeds = -fills["quantity"] * fills["price"] * multiplier

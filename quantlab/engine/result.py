@@ -135,14 +135,14 @@ class Result:
             notes.append("Orders fill at the close of the bar that decides them: this cannot be traded live.")
         if setup.sizing.price == "fill":
             notes.append("Orders are sized at their fill price, which is not known when an order is sent.")
-        if all(self._run.stats[STATS.index(k)] == 0.0 for k in COSTS) and len(self._run.fills):
+        if all(self._run.stats[STATS.index(k)] == 0.0 for k in COSTS) and len(self._records.fills):
             notes.append("No cost was charged at all.")
-        lowest = float(self._run.fills["cash"].min(initial=0.0))
+        lowest = float(self._records.fills["cash"].min(initial=0.0))
         if lowest < -CENT:
             notes.append(
                 f"Cash fell to {lowest:,.2f}: fills above their decision price, or exposure beyond equity."
             )
-        codes = self._run.orders["reason"]
+        codes = self._records.orders["reason"]
         for code in (order.NO_BUYING_POWER, order.NO_SHORT_SALE, order.CUT_TO_FLAT):
             count = int((codes == code).sum())
             if count:
@@ -152,10 +152,10 @@ class Result:
                 f"{self._run.n_cut} order(s) were cut to nothing by max_leverage={setup.sizing.max_leverage:g}: one "
                 "lot is more than equity allows; raise it with Sizing(max_leverage=...)."
             )
-        ended = self._symbols(self._run.fills["asset"][self._run.fills["kind"] == fill.DELISTED])
+        ended = self._symbols(self._records.fills["asset"][self._records.fills["kind"] == fill.DELISTED])
         if len(ended):
             notes.append(f"Closed at the last close because their data ended: {', '.join(ended)}.")
-        short = bool((self._run.trades["quantity"] < 0.0).any())
+        short = bool((self._records.trades["quantity"] < 0.0).any())
         said = setup.costs.notes(self.bars, short=short, owing=lowest < -CENT)
         return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in said)]
 
@@ -166,14 +166,11 @@ class Result:
         """Every statistic by name; docs/statistics.md gives each its formula."""
         import pandas as pd
 
-        values = dict(zip(STATS, self._run.stats.tolist(), strict=True))
-        tail = dict(zip(("var_95", "cvar_95"), self._worst(), strict=True))
-        names = list(STATS)
-        place = names.index("buy_hold_return")
+        place = STATS.index("buy_hold_return")
         return pd.Series(
-            {k: (values | tail)[k] for k in (*names[:place], *tail, *names[place:])},
+            np.insert(self._run.stats, (place, place), self._worst()),
+            [*STATS[:place], "var_95", "cvar_95", *STATS[place:]],
             name=self.name,
-            dtype=np.float64,
         )
 
     def _worst(self) -> tuple[float, float]:
@@ -187,6 +184,11 @@ class Result:
         """Equity and cash after each bar: the same run again, for the statistics need neither."""
         run = self._setup.run_changes(self._run.changes, equity=True, cash=True)
         return run.equity, run.cash
+
+    @cached_property
+    def _records(self) -> Run:
+        """The same run once more, with its orders, fills and trades: the statistics need none of them."""
+        return self._setup.recorded(self._run)
 
     @property
     def _target(self) -> NDArray[np.float64]:
@@ -248,7 +250,7 @@ class Result:
 
     def _units(self) -> NDArray[np.float64]:
         units = np.zeros((self._run.n_bars, self.bars.n_assets))
-        fills = self._run.fills
+        fills = self._records.fills
         for i in range(self.bars.n_assets):
             mine = fills[fills["asset"] == i]
             held = np.concatenate(([0.0], np.cumsum(mine["quantity"])))
@@ -291,7 +293,7 @@ class Result:
         """Every order decided: when, what, at which decision price, and what became of it."""
         import pandas as pd
 
-        rows = self._run.orders
+        rows = self._records.orders
         return pd.DataFrame(
             {
                 "time": self._labels(rows["bar"]),
@@ -309,7 +311,7 @@ class Result:
         """Every execution: quantity, price with slippage and spread in it, and what it cost in money."""
         import pandas as pd
 
-        rows = self._run.fills
+        rows = self._records.fills
         numbers = (
             "quantity",
             "price",
@@ -335,7 +337,7 @@ class Result:
         """Round trips from flat to flat, net of their costs; those still open come last, marked at the last close."""
         import pandas as pd
 
-        rows = self._run.trades
+        rows = self._records.trades
         numbers = ("quantity", "entry_price", "exit_price", "pnl", "return_")
         return pd.DataFrame(
             {

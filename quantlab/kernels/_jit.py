@@ -10,20 +10,25 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 import numba
-from numba.core import config
+from llvmlite import ir
+from numba.core import config, types
+from numba.extending import intrinsic
 from platformdirs import user_cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["cache_folder", "kernel"]
+    from numpy.typing import NDArray
+
+__all__ = ["cache_folder", "fetch", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,16 +91,70 @@ def cache_folder() -> str | None:
     return _FOLDER
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile `function` on first call, without the interpreter lock, and keep the machine code on disk.
+@overload
+def kernel(function: Callable[P, R], /) -> Callable[P, R]: ...
 
-    Division by zero gives inf or NaN as in numpy; floating point is IEEE (no fast-math), so NaN behaves
-    and results are the same to the bit on every call.
+
+@overload
+def kernel(*, allocates: bool = True, inline: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def kernel(
+    function: Callable[P, R] | None = None, /, *, allocates: bool = True, inline: bool = False
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
+    """Compile a function on first call, without the interpreter lock, and keep the machine code on disk.
+
+    Division by zero gives inf or NaN as in numpy; floating point is IEEE (no fast-math), so NaN behaves and
+    results are the same to the bit on every call and every machine.
+
+    Parameters
+    ----------
+    function : callable
+        What is compiled.
+    allocates : bool
+        False for a function that makes no array: it and what it calls then count no references, which costs more
+        than the arithmetic in functions that run at every order.
+    inline : bool
+        Whether the machine code goes into the caller's. An array is seven words or more on the stack of every call:
+        a step of the inner loop that takes ten of them costs twice as much when it is called.
     """
+    flags: dict[str, Any] = {} if allocates else {"_nrt": False}
+    if inline:
+        flags["forceinline"] = True
+    return partial(_compiled, flags=flags) if function is None else _compiled(function, flags)
+
+
+def _compiled(function: Callable[P, R], flags: dict[str, Any]) -> Callable[P, R]:
     before = config.CACHE_DIR
     try:
         config.CACHE_DIR = _FOLDER or before
-        jitted = numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy")(function)
+        jitted = numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy", **flags)(function)
     finally:
         config.CACHE_DIR = before
     return cast("Callable[P, R]", jitted)
+
+
+def _fetch(_context: Any, rows: Any, row: Any) -> tuple[Any, Callable[..., Any]]:
+    """Type and generate `fetch`."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, given: tuple[Any, Any]) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, given[0])
+        row = context.cast(builder, given[1], signature.args[1], types.intp)
+        stride = builder.extract_value(array.strides, 0)
+        place = builder.gep(
+            builder.bitcast(array.data, ir.IntType(8).as_pointer()), [builder.mul(row, stride)]
+        )
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch.p0",
+            fnty=ir.FunctionType(ir.VoidType(), [place.type, *(ir.IntType(32) for _ in range(3))]),
+        )
+        builder.call(hint, [place, *(ir.Constant(ir.IntType(32), k) for k in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(rows, row), generate
+
+
+fetch: Callable[[NDArray[Any], int], None] = (
+    (lambda _rows, _row: None) if config.DISABLE_JIT else intrinsic(_fetch)
+)
+"""Ask the processor for a row of an array that will be read soon. The row must be one of the array's."""

@@ -124,7 +124,7 @@ class CostTable(NamedTuple):
     charges_interest: int
 
 
-@kernel
+@kernel(allocates=False)
 def row_at(table: CostTable, row: int, t: int) -> int:
     """Row in force at bar `t`, given a row in force at an earlier bar (0 at the start)."""
     while row + 1 < table.from_bar.shape[0] and table.from_bar[row + 1] <= t:
@@ -132,7 +132,7 @@ def row_at(table: CostTable, row: int, t: int) -> int:
     return row
 
 
-@kernel
+@kernel(allocates=False)
 def month_at(table: CostTable, month: int, t: int) -> int:
     """Month of bar `t`, given that of an earlier bar (0 at the start); monthly units restart with it."""
     while month + 1 < table.month_from.shape[0] and table.month_from[month + 1] <= t:
@@ -140,7 +140,7 @@ def month_at(table: CostTable, month: int, t: int) -> int:
     return month
 
 
-@kernel
+@kernel(allocates=False)
 def fill_price(
     reference: float, side: float, slippage: float, half_spread: float, tick: float, factor: float
 ) -> float:
@@ -182,7 +182,7 @@ def fill_price(
     return float(worse * tick / factor)
 
 
-@kernel
+@kernel(allocates=False)
 def order_commission(
     rates: NDArray[np.float64], units: float, raw_price: float, multiplier: float, month_units: float
 ) -> float:
@@ -217,7 +217,7 @@ def order_commission(
     return float(max(charged + passed_on, 0.0))
 
 
-@kernel
+@kernel(allocates=False)
 def commission(
     table: CostTable, row: int, i: int, units: float, raw_price: float, multiplier: float, month_units: float
 ) -> float:
@@ -244,14 +244,14 @@ def commission(
     return order_commission(table.rates[table.rate_row[row], i], units, raw_price, multiplier, month_units)
 
 
-@kernel
+@kernel(allocates=False)
 def _up_to_cents(money: float) -> float:
     """Money rounded up to the cent; what is a whole number of cents but for representation stays."""
     cents = money * 100.0
     return float(np.ceil(cents - EPSILON * max(1.0, cents)) / 100.0)
 
 
-@kernel
+@kernel(allocates=False)
 def order_fees(rates: NDArray[np.float64], units: float, raw_price: float, multiplier: float) -> float:
     """Regulatory fees of one execution, money >= 0, from the rates of its asset in force; as `fees`."""
     if units >= 0.0:
@@ -266,7 +266,7 @@ def order_fees(rates: NDArray[np.float64], units: float, raw_price: float, multi
     )
 
 
-@kernel
+@kernel(allocates=False)
 def fees(table: CostTable, row: int, i: int, units: float, raw_price: float, multiplier: float) -> float:
     """Regulatory fees of one execution of `units` (signed raw units), money >= 0; zero for a buy.
 
@@ -275,7 +275,7 @@ def fees(table: CostTable, row: int, i: int, units: float, raw_price: float, mul
     return order_fees(table.rates[table.rate_row[row], i], units, raw_price, multiplier)
 
 
-@kernel
+@kernel(allocates=False)
 def borrow_cost(
     table: CostTable,
     row: int,  # noqa: ARG001 (one calling convention)
@@ -298,7 +298,7 @@ def borrow_cost(
     return float(collateral * abs(raw_units_short) * multiplier * rate / BORROW_YEAR * days)
 
 
-@kernel
+@kernel(allocates=False)
 def interest_cost(table: CostTable, row: int, cash: float, equity: float, days: float) -> float:
     """Interest on `cash` over `days` calendar days: positive is paid, negative is earned.
 

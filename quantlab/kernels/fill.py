@@ -46,7 +46,7 @@ AFFORD_STEPS = 60
 """Fixed-point steps for the units that a budget buys with costs; costs of a few percent settle in ten."""
 
 
-@kernel
+@kernel(allocates=False)
 def _affordable_units(
     b: Record, budget: float, closing: float, side: float, raw_price: float, month_units: float
 ) -> float:
@@ -72,7 +72,7 @@ def _affordable_units(
     return float(min(units, before))
 
 
-@kernel
+@kernel(allocates=False)
 def _units_at_fill(
     b: Record,
     cash: float,
@@ -111,7 +111,7 @@ def _units_at_fill(
     return float(side * (held + added * factor))
 
 
-@kernel
+@kernel(allocates=False, inline=True)
 def fill_orders(
     t: int,
     reference: NDArray[np.float64],
@@ -172,7 +172,7 @@ def fill_orders(
                     order["fill_price"] = price
 
 
-@kernel
+@kernel(allocates=False)
 def close_out(
     t: int,
     i: int,

@@ -60,7 +60,7 @@ EVERY_BAR = 1
 WITHIN_BAND = 2
 
 
-@kernel
+@kernel(allocates=False)
 def load_costs(book: Records, table: CostTable, row: int) -> None:
     """Put the costs in force into the record of each asset."""
     r = table.rate_row[row]
@@ -72,13 +72,13 @@ def load_costs(book: Records, table: CostTable, row: int) -> None:
             rates[k] = table.rates[r, i, k]
 
 
-@kernel
+@kernel(allocates=False)
 def to_lot(units: float, lot: float) -> float:
     """Units cut towards zero to a whole number of lots."""
     return math.copysign(math.floor(abs(units) / lot + LOT_TOLERANCE) * lot, units)
 
 
-@kernel
+@kernel(allocates=False)
 def wanted_units(rules: Record, b: Record, target: float, equity: float, raw_price: float) -> float:
     """Raw units wanted of an asset for a target, when `equity` is what its allocation is a share of."""
     units = target * b["amount"]
@@ -89,7 +89,7 @@ def wanted_units(rules: Record, b: Record, target: float, equity: float, raw_pri
     return to_lot(units, b["lot"]) if rules["whole_units"] else float(units)
 
 
-@kernel
+@kernel(allocates=False)
 def needs_decision(
     rules: Record, b: Record, target: float, equity: float, base: float, factor: float
 ) -> bool:
@@ -111,7 +111,7 @@ def needs_decision(
     return bool(abs(b["position"] * unit - wanted) > rules["band"] * equity)
 
 
-@kernel
+@kernel(allocates=False)
 def order_units(rules: Record, b: Record, factor: float) -> float:
     """Return the stored units that take an asset from its position to the desired one.
 
@@ -126,7 +126,7 @@ def order_units(rules: Record, b: Record, factor: float) -> float:
     return to_lot(units / factor, b["lot"]) * factor
 
 
-@kernel
+@kernel(allocates=False)
 def _kept_units(b: Record) -> float:
     """Units of the present position that the desired one keeps."""
     if b["desired"] * b["position"] > 0.0:
@@ -134,7 +134,7 @@ def _kept_units(b: Record) -> float:
     return 0.0
 
 
-@kernel
+@kernel(allocates=False)
 def _shrink(book: Records, rules: Record, factor: NDArray[np.float64], equity: float) -> float:
     """Cut the orders of this bar by one common factor to the allowed leverage; return the factor."""
     kept = 0.0
@@ -161,7 +161,7 @@ def _shrink(book: Records, rules: Record, factor: NDArray[np.float64], equity: f
     return share
 
 
-@kernel
+@kernel(allocates=False)
 def _payment(b: Record, rules: Record, factor: float, month_units: float) -> float:
     """Cash that an order is estimated to take at its decision price, costs included."""
     quantity = order_units(rules, b, factor)
@@ -175,7 +175,7 @@ def _payment(b: Record, rules: Record, factor: float, month_units: float) -> flo
     return float(quantity * price * b["multiplier"] + cost)
 
 
-@kernel
+@kernel(allocates=False)
 def _test_buying_power(
     book: Records,
     rules: Record,
@@ -218,7 +218,7 @@ def _test_buying_power(
                 gross = after
 
 
-@kernel
+@kernel(allocates=False, inline=True)
 def decide(
     target: NDArray[np.float64],
     close: NDArray[np.float64],

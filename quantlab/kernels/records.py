@@ -51,8 +51,11 @@ BOOK = _layout(
 )
 """State of one asset, and what its instrument and its costs fix."""
 
-MONEY = _layout("cash commission fees slippage spread borrow interest traded", "n_orders n_fills n_cut")
-"""Cash, what was paid so far, the value traded in the present bar, and the orders that leverage cut to nothing."""
+MONEY = _layout(
+    "cash commission fees slippage spread borrow interest traded", "n_orders n_rows n_fills n_cut"
+)
+"""Cash, what was paid so far, the value traded in the present bar; orders sent, order records (rejected ones too),
+fills, and the orders that leverage cut to nothing."""
 
 TALLY = _layout("win_sum loss_sum pnl_squared return_sum best worst", "n_trades n_wins bars_held")
 """Sums over closed trades."""
@@ -60,10 +63,9 @@ TALLY = _layout("win_sum loss_sum pnl_squared return_sum best worst", "n_trades 
 BARS = _layout(
     # sums over bars
     "return_1 return_2 return_3 return_4 downside_2 return_benchmark exposure turnover max_drawdown drawdown_sum "
-    # state: equity now and at the last bar that entered the sums, 1 / the latter, gross position value, the running
-    # peak and the lowest equity since
-    # `tail_limit` is the largest return that is being collected
-    "equity before inverse gross peak low tail_limit",
+    # state: equity now and at the last bar that entered the sums, gross position value, the running peak and the
+    # lowest equity since; `tail_limit` is the largest return that is being collected
+    "equity before gross peak low tail_limit",
     # `ruin_bar` is -1 without one; `peak_bar` is the last bar at a peak
     "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar n_tail",
 )

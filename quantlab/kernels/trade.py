@@ -18,13 +18,13 @@ PNL_NOISE = 1e-12
 """Share of the entry value below which a profit or a loss is rounding noise."""
 
 
-@kernel
+@kernel(allocates=False)
 def typed(value: int) -> int:
     """`value` as a plain integer: a literal argument would compile every callee once more."""
     return np.int64(value)  # type: ignore[return-value]
 
 
-@kernel
+@kernel(allocates=False)
 def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> None:
     """Record the finished trade of asset `i`, add it to the sums, and clear it."""
     pnl = b["trade_cash"]
@@ -53,7 +53,7 @@ def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> No
     b["trade_fees"] = 0.0
 
 
-@kernel
+@kernel(allocates=False)
 def record_trade(
     b: Record, trade: Record, i: int, t: int, pnl: float, exit_value: float, still_open: int
 ) -> None:
@@ -72,7 +72,7 @@ def record_trade(
     trade["open"] = still_open
 
 
-@kernel
+@kernel(allocates=False)
 def _book_part(b: Record, t: int, quantity: float, value: float, paid: float, due: float) -> None:
     """Enter the opening or the closing part of a fill into the asset's running trade."""
     opens = b["position"] * quantity >= 0.0
@@ -89,7 +89,7 @@ def _book_part(b: Record, t: int, quantity: float, value: float, paid: float, du
     b["position"] += quantity
 
 
-@kernel
+@kernel(allocates=False)
 def book_fill(
     b: Record,
     money: Record,
