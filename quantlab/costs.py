@@ -338,9 +338,8 @@ class Costs:
         edges = bars_of_starts(bars.session, self._starts(schedules, charged))
         rates = schedules_to_rates(schedules, charged, [int(bars.session[t]) for t in edges])
         benchmarks = [] if self.interest is None else self.interest.starts()
-        from_bar = np.union1d(edges, bars_of_starts(bars.session, [day for day, _ in benchmarks])).astype(
-            np.int64
-        )
+        changes = bars_of_starts(bars.session, [day for day, _ in benchmarks])
+        from_bar = np.array(sorted({*edges.tolist(), *changes.tolist()}), np.int64)
         names = [s.group or s.name if s else "" for s in schedules]
         groups = list(dict.fromkeys(names))
         slippage, half_spread = self._worsening(bars)

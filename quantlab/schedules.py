@@ -434,8 +434,8 @@ def schedules_to_rates(
 
 def bars_of_starts(session: NDArray[np.int64], starts: Iterable[int]) -> NDArray[np.int64]:
     """Bars from which a row may differ from the one before: 0, and the first bar on or after each start."""
-    bars = np.searchsorted(session, np.array(sorted(set(starts)), np.int64), "left")
-    return np.union1d(np.zeros(1, np.int64), bars[bars < session.size]).astype(np.int64)
+    bars = np.searchsorted(session, np.array(sorted(set(starts)), np.int64), "left").tolist()
+    return np.array(sorted({0, *(t for t in bars if t < session.size)}), np.int64)
 
 
 def month_starts(session: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +50,15 @@ _REASON = {
     fill.NOTHING_LEFT: "less than one lot at the fill price",
 }
 _KIND = {0: "order", fill.DELISTED: "delisted", fill.RUINED: "ruin"}
+
+
+@cache
+def _stats_index() -> pd.Index:
+    """Names of the statistics; made once, since pandas takes longer over it than the engine over a year of days."""
+    import pandas as pd
+
+    place = STATS.index("buy_hold_return")
+    return pd.Index([*STATS[:place], "var_95", "cvar_95", *STATS[place:]])
 
 
 class Result:
@@ -167,10 +176,9 @@ class Result:
         import pandas as pd
 
         place = STATS.index("buy_hold_return")
+        stats = self._run.stats
         return pd.Series(
-            np.insert(self._run.stats, (place, place), self._worst()),
-            [*STATS[:place], "var_95", "cvar_95", *STATS[place:]],
-            name=self.name,
+            np.concatenate((stats[:place], self._worst(), stats[place:])), _stats_index(), name=self.name
         )
 
     def _worst(self) -> tuple[float, float]:

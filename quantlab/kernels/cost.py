@@ -206,7 +206,8 @@ def order_commission(
         if minimum < 0.0:
             minimum = rates[k + MINIMUM]
         if left <= room:
-            charged += left * rates[k + PER_UNIT] + value * (left / size) * rates[k + RATE]
+            share = left / size if left < size else 1.0
+            charged += left * rates[k + PER_UNIT] + value * share * rates[k + RATE]
             break
         charged += room * rates[k + PER_UNIT] + value * (room / size) * rates[k + RATE]
         done += room

@@ -37,30 +37,26 @@ first), and from `SUMS` on a row for each sum that begins `records.BARS`."""
 
 
 @kernel(allocates=False)
-def _mark_asset(
+def _mark_alone(
     n: int,
+    cash: float,
     units: float,
-    price: float,
-    column: NDArray[np.float64],
+    prices: NDArray[np.float64],
     equity: NDArray[np.float64],
     gross: NDArray[np.float64],
-) -> None:
-    """Add what `units` of one asset are worth on `n` bars; `price` is its last close before them."""
-    missing = 0
+) -> int:
+    """As `_mark_block` for a single asset without gaps: no bar depends on the one before.
+
+    Equity that is NaN for a missing price counts as gone.
+    """
+    gone = 0
     for k in range(n):
-        missing += column[k] != column[k]
-    if missing == 0:
-        # No bar depends on the one before: the processor takes four at a time.
-        for k in range(n):
-            worth = units * column[k]
-            equity[k] += worth
-            gross[k] += abs(worth)
-        return
+        worth = units * prices[k]
+        equity[k] = cash + worth
+        gross[k] = abs(worth)
     for k in range(n):
-        price = column[k] if column[k] == column[k] else price
-        worth = units * price
-        equity[k] += worth
-        gross[k] += abs(worth)
+        gone += not equity[k] > 0.0
+    return gone
 
 
 @kernel(allocates=False)
@@ -79,6 +75,10 @@ def _mark_block(
     int
         Number of those bars whose equity is at or below zero.
     """
+    if closes.shape[1] == 1:
+        units = book[0]["position"] * book[0]["multiplier"]
+        if _mark_alone(n, cash, units, closes.reshape(closes.size), equity, gross) == 0:
+            return 0
     for k in range(n):
         equity[k] = cash
         gross[k] = 0.0
@@ -86,11 +86,12 @@ def _mark_block(
         b = book[i]
         if b["position"] == 0.0:
             continue
-        units = b["position"] * b["multiplier"]
-        if closes.shape[1] == 1:
-            _mark_asset(n, units, b["last_close"], closes.reshape(closes.size), equity, gross)
-        else:
-            _mark_asset(n, units, b["last_close"], closes[:, i], equity, gross)
+        units, price = b["position"] * b["multiplier"], b["last_close"]
+        for k in range(n):
+            price = closes[k, i] if closes[k, i] == closes[k, i] else price
+            worth = units * price
+            equity[k] += worth
+            gross[k] += abs(worth)
     gone = 0
     for k in range(n):
         gone += equity[k] <= 0.0

@@ -54,21 +54,22 @@ def _affordable_units(
 
     The order also closes `closing` units of the other side, whose costs count too. Costs rise by less than the
     price a unit, so the steps settle; where fees in whole cents make them swing between two values, the lower one
-    is affordable, since costs never fall with size.
+    is affordable, since costs never fall with size. The first step takes costs to be in proportion to size, as
+    those of most schedules are: nothing is left to be done then.
     """
     unit = raw_price * b["multiplier"]
     units = before = budget / unit
-    for _ in range(AFFORD_STEPS):
+    for step in range(AFFORD_STEPS):
         size = side * (units + closing)
         cost = order_commission(b["rates"], size, raw_price, b["multiplier"], month_units)
         cost += order_fees(b["rates"], size, raw_price, b["multiplier"])
-        step = (budget - cost) / unit
-        if step <= 0.0:
+        afforded = (budget - cost) / unit
+        if afforded <= 0.0:
             return 0.0
-        if abs(step - units) <= 1e-15 * units:
-            return float(step)
+        if abs(afforded - units) <= 1e-15 * units:
+            return float(afforded)
         before = units
-        units = step
+        units = afforded if step > 0 else budget / (unit + cost / units)
     return float(min(units, before))
 
 

@@ -39,6 +39,12 @@ NEXT_OPEN = 0
 NEXT_CLOSE = 1
 AT_CLOSE = 2
 
+LINE = 8
+"""Numbers that memory hands over at once."""
+
+FETCHED = 128
+"""Bars that are asked for ahead."""
+
 
 class Market(NamedTuple):
     """What happened: arrays of shape (n_bars, n_assets), and where assets end.
@@ -139,16 +145,32 @@ def _first_after(starts: NDArray[np.int64], k: int, limit: int) -> int:
 
 
 @kernel(allocates=False)
-def _fetch_bar(
-    t: int, fill: int, opens: NDArray[np.float64], closes: NDArray[np.float64], benchmark: NDArray[np.float64]
+def _fetch_ahead(
+    k: int,
+    change_bar: NDArray[np.int64],
+    changed: NDArray[np.float64],
+    fill: int,
+    opens: NDArray[np.float64],
+    closes: NDArray[np.float64],
+    benchmark: NDArray[np.float64],
 ) -> None:
-    """Ask for what a decision at bar `t` and its fill will read: waiting for memory takes longer than the rest."""
-    if t + 1 < closes.shape[0]:
-        fetch(closes, t)
-        fetch(closes, t + 1)
-        fetch(benchmark, t)
-        if fill == NEXT_OPEN:
-            fetch(opens, t + 1)
+    """Ask for what change `k` and the bars that are held after it will read: waiting for memory takes the longest.
+
+    Stretches that are held are too short for the processor to see by itself where reading goes on.
+    """
+    if k >= change_bar.shape[0] or change_bar[k] + 1 >= closes.shape[0]:
+        return
+    t = change_bar[k]
+    fetch(closes, t)
+    fetch(closes, t + 1)
+    fetch(benchmark, t)
+    if fill == NEXT_OPEN:
+        fetch(opens, t + 1)
+    if changed[k, 0] != 0.0:
+        stop = min(_first_after(change_bar, k, closes.shape[0]), t + FETCHED)
+        for row in range(t + LINE, stop, LINE):
+            fetch(closes, row)
+            fetch(benchmark, row)
 
 
 @kernel(allocates=False, inline=True)
@@ -274,7 +296,7 @@ def simulate(
             looks = always
             if latest + 1 < change_bar.shape[0] and change_bar[latest + 1] == t:
                 latest += 1
-                _fetch_bar(_first_after(change_bar, latest, n_bars), fill, opens, closes, benchmark)
+                _fetch_ahead(latest + 1, change_bar, changed, fill, opens, closes, benchmark)
                 looks = looks or _wants(changed[latest], closes[t], book)
             if looks and bars["equity"] > 0.0:
                 share = decide(
