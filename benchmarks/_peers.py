@@ -129,6 +129,18 @@ class QuantlabWhole(Quantlab):
     whole = True
 
 
+class QuantlabFrames(Quantlab):
+    """Our engine, asked for what the peers make unasked: the equity of every bar and the trades, as pandas has them."""
+
+    name = "quantlab, equity and trades too"
+
+    def run(self) -> Any:
+        """Run once, and make the frames."""
+        result = super().run()
+        _ = result.equity, result.trades
+        return result
+
+
 class Vectorbt:
     """vectorbt with its compiled-by-numba engine: statistics by their methods, since `stats()` is slower."""
 
@@ -283,4 +295,4 @@ class Backtesting:
         )
 
 
-PEERS = (Quantlab, QuantlabWhole, Vectorbt, VectorbtRust, Raptorbt, Backtesting)
+PEERS = (Quantlab, QuantlabFrames, QuantlabWhole, Vectorbt, VectorbtRust, Raptorbt, Backtesting)

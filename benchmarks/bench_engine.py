@@ -74,8 +74,8 @@ def make(market: Market) -> tuple[list[Any], list[str]]:
 
 def check_parity(engines: list[Any]) -> list[tuple[str, list[str]]]:
     """Run each engine once and compare it with ours in the same units; this warms every cache too."""
-    ours = {e.whole: e.read(e.run()) for e in engines if isinstance(e, Quantlab)}
-    others = [e for e in engines if not isinstance(e, Quantlab)]
+    ours = {e.whole: e.read(e.run()) for e in engines if type(e) in {Quantlab, QuantlabWhole}}
+    others = [e for e in engines if type(e) not in {Quantlab, QuantlabWhole}]
     return [(e.name, differences(ours[e.whole], e.read(e.run()))) for e in others]
 
 

@@ -262,19 +262,20 @@ def advance(
         # The bar after these is marked with them, for the next round.
         further = min(n, stop - t - 1)
         equity[0], equity[1], gross[1] = bars["before"], bars["equity"], bars["gross"]
-        if _mark_block(further, money["cash"], closes[t + 1 :], book, equity[2:], gross[2:]) > 0:
-            ruined = True
-            n = 1
-            while equity[n + 1] > 0.0:
-                n += 1
-            further = n
-        _keep_last_closes(t + 1, further, closes, book)
+        if further > 0:
+            if _mark_block(further, money["cash"], closes[t + 1 :], book, equity[2:], gross[2:]) > 0:
+                ruined = True
+                n = 1
+                while equity[n + 1] > 0.0:
+                    n += 1
+                further = n
+            _keep_last_closes(t + 1, further, closes, book)
         _sum_block(n, blocks, benchmark[t:], risk_free)
         if tail_out.shape[0] > 0:
             _collect_worst(n, blocks, bars, tail_out)
         _follow_drawdown(t, n, equity[0], equity[1:], bars)
         if money["traded"] != 0.0:
-            bars["turnover"] += money["traded"] / equity[1] if equity[1] > 0.0 else 0.0
+            bars["turnover"] += money["traded"] * blocks[INVERSE, 1]
             money["traded"] = 0.0
         for k in range(n if equity_out.shape[0] > 0 else 0):
             equity_out[t + k] = equity[k + 1]
