@@ -25,7 +25,7 @@ END = "<!-- /floors -->"
 # -- the tables ----------------------------------------------------------------------------------------
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "loading"),
     ("model",),
     ("kernels", "wire"),
     ("bars", "barsize", "frames", "reshape"),
@@ -54,6 +54,7 @@ WORLD = (*CLOCKS, *SOCKETS, *FILES, *PROCESSES)
 
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors": (*WORLD, "numpy", "pandas"),
+    "loading": (*WORLD, "numpy", "pandas"),
     "model": (*WORLD, "numpy", "pandas"),
     "kernels": (*WORLD, "pandas", "pyarrow", "talib"),
     "wire": (*WORLD, "pandas", "numpy"),

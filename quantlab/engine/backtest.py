@@ -10,7 +10,11 @@ from quantlab.bars import Bars
 from quantlab.engine.result import Result
 from quantlab.engine.setup import Setup
 from quantlab.errors import DataError, ParameterError, RuinError, StrategyError
+from quantlab.loading import collector_paused
 from quantlab.strategy import Signal, Strategy, as_strategy, signal_to_target
+
+with collector_paused():
+    import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +37,6 @@ def target_of(
     StrategyError
         For a wrong shape or type, targets beyond [-1, 1], or orders inside the bar.
     """
-    import pandas as pd
-
     if isinstance(strategy, (Signal, np.ndarray, pd.DataFrame, pd.Series, list)):
         if params:
             raise ParameterError("params belong to a strategy; a target array has none.")

@@ -17,16 +17,42 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-import numba
-from llvmlite import ir
-from numba.core import config, types
-from numba.extending import intrinsic
 from platformdirs import user_cache_path
+
+from quantlab.loading import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+
+def _meet_blas_later() -> None:
+    """Let numba know that scipy's BLAS is there without loading it.
+
+    numba imports scipy.linalg, a quarter of a second, when its array functions load, and only to see whether it can.
+    A function that multiplies matrices still loads the real module when it is compiled.
+    """
+    name = "scipy.linalg.cython_blas"
+    if name in sys.modules or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[name]
+
+
+with collector_paused():
+    import numba
+    from llvmlite import ir
+    from numba.core import config, types
+    from numba.core.registry import cpu_target
+    from numba.extending import intrinsic
+
+    _meet_blas_later()
+    # numba loads what its functions are made of when the first kernel runs: now the collector does not look on.
+    cpu_target.target_context.refresh()
 
 __all__ = ["cache_folder", "fetch", "kernel"]
 
@@ -65,25 +91,6 @@ def _make_folder() -> str | None:
 
 
 _FOLDER = _make_folder()
-
-
-def _meet_blas_later() -> None:
-    """Let numba know that scipy's BLAS is there without loading it.
-
-    numba imports scipy.linalg, a quarter of a second, when its array functions load, and only to see whether it can.
-    A function that multiplies matrices still loads the real module when it is compiled.
-    """
-    name = "scipy.linalg.cython_blas"
-    if name in sys.modules or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
-        return
-    sys.modules[name] = ModuleType(name)
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[name]
-
-
-_meet_blas_later()
 
 
 def cache_folder() -> str | None:
