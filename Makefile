@@ -1,6 +1,6 @@
 # Two commands do everything on a machine that has Python 3.11 and make: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lowest lint bench docs clean
 
 # The settings of a user's shell must not leak into what is installed or measured.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -23,6 +23,9 @@ test: ## lint, types and the whole suite
 	@echo "== pytest: kernels as plain Python" && NUMBA_DISABLE_JIT=1 $(py) -m pytest -m "kernels and not slow" -n 2
 	@echo "== pytest: everything" && $(py) -m pytest -n 2 --durations=10 --durations-min=1
 
+lowest: ## the suite on the oldest versions of what quantlab needs
+	@sh .ci/lowest
+
 lint: ## ruff, mypy and the floors; repairs what can be repaired
 	@sh .ci/environment dev
 	@$(py) -m ruff check --fix . && $(py) -m ruff format . && $(py) -m mypy
@@ -39,5 +42,5 @@ docs: ## write what is generated in docs: the floors and the picture
 	@$(py) docs/picture.py
 
 clean: ## remove the environment, caches and the demo's output
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build
+	@rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -196,8 +196,7 @@ def _stamp_sessions(
             "no zone; give tz, for example tz='America/New_York', or midnights that name sessions."
         )
     if not midnights:
-        aware = times.tz_localize(tz) if naive else times
-        shown = aware if tz is None else aware.tz_convert(tz)
+        shown = _placed(times, tz)[1]
         if stamp == "open":
             shown = shown + pd.Timedelta(size.duration_ns)
         # The last instant before the close tells the date: a close at midnight belongs to the day before.
@@ -223,6 +222,15 @@ def _last_sessions(calendar: str, day: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(days[np.maximum(np.searchsorted(days, day, "right") - 1, 0)], np.int64)
 
 
+def _placed(times: pd.DatetimeIndex, tz: str | None) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """Give times with a zone, and the same as the clocks of `tz` show them; naive times are those of `tz`."""
+    try:
+        aware = times.tz_localize(tz) if times.tz is None else times
+        return aware, aware if tz is None else aware.tz_convert(tz)
+    except Exception as error:  # pandas 2 raises errors of pytz, which have no base to name
+        raise DataError(f"times cannot be placed in zone {tz!r}: {error}") from error
+
+
 def _stamp_intraday(
     times: pd.DatetimeIndex, size: BarSize, stamp: str, tz: str | None, calendar: str | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -231,11 +239,7 @@ def _stamp_intraday(
         raise DataError(
             f"times such as {times[0]} have no zone; give tz, for example tz='America/New_York' or tz='UTC'."
         )
-    try:
-        aware = times.tz_localize(tz) if times.tz is None else times
-        local = aware if tz is None else aware.tz_convert(tz)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"times cannot be placed in zone {tz!r}: {error}") from error
+    aware, local = _placed(times, tz)
     close = aware.as_unit("ns").asi8 + (size.duration_ns if stamp == "open" else 0)
     if calendar is None:
         inside = pd.DatetimeIndex((close - 1).view("M8[ns]"), tz="UTC").tz_convert(local.tz)

@@ -9,6 +9,7 @@ from oracle.cases import FIRST_DAY, hand_bars
 from quantlab.costs import Costs, Interest
 from quantlab.engine.backtest import backtest
 from quantlab.errors import RuinError, StrategyError
+from quantlab.kernels.order import to_lot
 from quantlab.model import Instrument
 from quantlab.schedules import FeeRow, FeeTable, RegulatoryFees
 from quantlab.sizing import Account, Sizing
@@ -109,6 +110,16 @@ def test_two_point_nine_repeating_lots_are_three():
     # 0.3 / 0.1 is 2.9999999999999996.
     result = run({"A": [10, 10]}, {"A": [0.3, 0.3]}, cash=10, instruments=[Instrument("A", lot=0.1)])
     assert quantities(result) == [approx(0.3)]
+
+
+def test_of_eight_million_lots_none_is_lost_to_rounding():
+    below = 8e6
+    for _ in range(4):
+        below = np.nextafter(below, 0.0)
+    assert below < 8e6 - 1e-9
+    assert to_lot(below, 1.0) == 8e6
+    assert to_lot(-below, 1.0) == -8e6
+    assert to_lot(7_999_999.999_999, 1.0) == 7_999_999.0
 
 
 def test_an_equal_allocation_is_one_over_the_number_of_assets():

@@ -237,6 +237,12 @@ def test_fees_agree_with_their_naive_twin(units, price, year):
     assert fees(table, 0, 0, -float(units), price, 1.0) == pytest.approx(expected, abs=1e-9, rel=1e-9)
 
 
+def test_a_cent_is_not_lost_of_a_large_fee():
+    # 6,967,315 x 2,558.3165 x 0.000013 is 231,725.710 and a fraction of a cent.
+    fee = fees(table_of(IBKR_FIXED, session="2018-06-01"), 0, 0, -6_967_315.0, 2558.3165, 1.0)
+    assert fee == pytest.approx(float(naive_fees(US_FEES, "2018-06-01", -6_967_315, 2558.3165)), abs=1e-6)
+
+
 def test_the_array_versions_are_the_same_numbers():
     for table in TABLES.values():
         for units in (-12_345.0, 100.0):

@@ -40,7 +40,8 @@ class Books(NamedTuple):
 
 def _cut(units: NDArray[np.float64], lot: NDArray[np.float64]) -> NDArray[np.float64]:
     """Units cut towards zero to whole lots."""
-    return np.sign(units) * np.floor(np.abs(units) / lot + od.LOT_TOLERANCE) * lot
+    lots = np.abs(units) / lot
+    return np.sign(units) * np.floor(lots + od.LOT_TOLERANCE + od.LOT_NOISE * lots) * lot
 
 
 def sizes_from_books(result: Result, again: Replay) -> Books | str:

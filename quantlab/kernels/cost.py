@@ -57,6 +57,9 @@ N_RATES = TIERS + MAX_TIERS * N_TIER
 EPSILON = 1e-9
 """Relative slack of every rounding: products such as 100 * 0.07 miss the grid by less, prices by more."""
 
+CENT_NOISE = 1e-7
+"""Part of a cent that is representation: the product that makes a fee of 100,000 dollars misses by less."""
+
 COLLATERAL = 1.02
 """Cash collateral of borrowed stock over its value (Interactive Brokers, short sale cost)."""
 
@@ -249,7 +252,7 @@ def commission(
 def _up_to_cents(money: float) -> float:
     """Money rounded up to the cent; what is a whole number of cents but for representation stays."""
     cents = money * 100.0
-    return float(np.ceil(cents - EPSILON * max(1.0, cents)) / 100.0)
+    return float(np.ceil(cents - CENT_NOISE) / 100.0)
 
 
 @kernel(allocates=False)

@@ -42,6 +42,9 @@ TARGET_TOLERANCE = 1e-9
 LOT_TOLERANCE = 1e-9
 """Part of a lot that counts as rounding noise: 2.9999999999 lots are 3."""
 
+LOT_NOISE = 1e-15
+"""The same as a part of the number of lots: of ten million, floating point leaves no ninth decimal."""
+
 # Outcomes of a decision.
 NONE = 0
 ORDERED = 1
@@ -75,7 +78,8 @@ def load_costs(book: Records, table: CostTable, row: int) -> None:
 @kernel(allocates=False)
 def to_lot(units: float, lot: float) -> float:
     """Units cut towards zero to a whole number of lots."""
-    return math.copysign(math.floor(abs(units) / lot + LOT_TOLERANCE) * lot, units)
+    lots = abs(units) / lot
+    return math.copysign(math.floor(lots + LOT_TOLERANCE + LOT_NOISE * lots) * lot, units)
 
 
 @kernel(allocates=False)

@@ -32,8 +32,11 @@ NOTHING = "less than one lot at the fill price"
 
 
 def to_lot(units, lot):
-    """Whole lots, towards zero."""
-    return math.copysign(math.floor(abs(units) / lot + SAME) * lot, units)
+    """Whole lots, towards zero; a lot that only rounding misses counts."""
+    exact = abs(units) / lot
+    nearest = round(exact)
+    missed = 0 < nearest - exact <= SAME + exact * 1e-15
+    return math.copysign((nearest if missed else math.floor(exact)) * lot, units)
 
 
 def naive_fees(fees, session, units, raw_price):
