@@ -121,10 +121,9 @@ def _sum_block(n: int, blocks: NDArray[np.float64], benchmark: NDArray[np.float6
     after, gross, inverse_after = equity[1:], blocks[GROSS, 1:], inverse[1:]
     first, second, third, fourth = blocks[SUMS], blocks[SUMS + 1], blocks[SUMS + 2], blocks[SUMS + 3]
     downside, with_benchmark, exposure = blocks[SUMS + 4], blocks[SUMS + 5], blocks[SUMS + 6]
-    for k in range(n + 1):
+    for k in range(n):
         inverse[k] = 1.0 / equity[k]
-    if equity[n] <= 0.0:
-        inverse[n] = 0.0
+    inverse[n] = 1.0 / equity[n] if equity[n] > 0.0 else 0.0
     # One loop would do, and does where there is little to do. The processor takes several bars at a time only in
     # loops that read and write few rows.
     for k in range(n):
