@@ -69,7 +69,9 @@ class Rows:
         """Rows as a raw frame for `verify_frame`: one symbol plain, several under (symbol, field)."""
         import pandas as pd
 
-        index = pd.DatetimeIndex(np.where(self.time.bad, np.datetime64("NaT"), self.time.ns.view("M8[ns]")))
+        index = pd.DatetimeIndex(
+            np.where(self.time.bad, np.datetime64("NaT", "ns"), self.time.ns.view("M8[ns]"))
+        )
         if self.time.zone == "UTC":
             index = index.tz_localize("UTC")
         return pd.DataFrame(self.column, index=index)

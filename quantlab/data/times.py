@@ -290,8 +290,9 @@ def _civil(
     """Days since 1970, and whether the date exists."""
     sane = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1700) & (year <= 2200)
     y, m = np.where(sane, year, 1970), np.where(sane, month, 1)
-    start = ((y - 1970) * 12 + (m - 1)).astype("M8[M]")
-    length = ((start + 1).astype("M8[D]") - start.astype("M8[D]")).astype(np.int64)
+    months = (y - 1970) * 12 + (m - 1)
+    start = months.astype("M8[M]")
+    length = ((months + 1).astype("M8[M]").astype("M8[D]") - start.astype("M8[D]")).astype(np.int64)
     good = sane & (day <= length)
     return start.astype("M8[D]").astype(np.int64) + np.where(good, day, 1) - 1, good
 
