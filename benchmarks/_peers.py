@@ -130,7 +130,7 @@ class QuantlabWhole(Quantlab):
 
 
 class QuantlabFrames(Quantlab):
-    """Our engine, asked for what the peers make unasked: the equity of every bar and the trades, as pandas has them."""
+    """Our engine, asked for the equity of every bar and the trades too, which the peers make on their way."""
 
     name = "quantlab, equity and trades too"
 

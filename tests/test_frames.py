@@ -142,6 +142,12 @@ def test_an_hour_that_a_clock_change_repeats_is_an_error():
         Bars.from_frame(frame, bar_size="1 min", tz="America/New_York")
 
 
+def test_so_is_a_daily_time_in_it():
+    frame = frame_at(["2020-11-01 01:30"])
+    with pytest.raises(DataError, match="cannot be placed in zone"):
+        Bars.from_frame(frame, bar_size="1 day", tz="America/New_York")
+
+
 def test_times_closer_than_the_bar_size_are_mixed_sizes():
     frame = frame_at(["2020-01-02 10:00", "2020-01-02 10:05", "2020-01-02 10:06"])
     with pytest.raises(DataError, match=r"60 s apart.*bar sizes are mixed"):

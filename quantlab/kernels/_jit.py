@@ -112,7 +112,7 @@ def kernel(
     """Compile a function on first call, without the interpreter lock, and keep the machine code on disk.
 
     Division by zero gives inf or NaN as in numpy; floating point is IEEE (no fast-math), so NaN behaves and
-    results are the same to the bit on every call and every machine.
+    results are the same to the bit on every call, and where arithmetic alone makes them, without compiling too.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ N_RATES = TIERS + MAX_TIERS * N_TIER
 """Length of the last axis of `CostTable.rates`."""
 
 EPSILON = 1e-9
-"""Relative slack of every rounding: products such as 100 * 0.07 miss the grid by less, prices by more."""
+"""Relative slack of rounding prices: products such as 100 * 0.07 miss the grid by less, prices by more."""
 
 CENT_NOISE = 1e-7
 """Part of a cent that is representation: the product that makes a fee of 100,000 dollars misses by less."""

@@ -156,7 +156,8 @@ def _fetch_ahead(
 ) -> None:
     """Ask for what change `k` and the bars that are held after it will read: waiting for memory takes the longest.
 
-    Stretches that are held are too short for the processor to see by itself where reading goes on.
+    Stretches in which a single asset is held are too short for the processor to see by itself where reading goes on;
+    the rows of several assets are long enough.
     """
     if k >= change_bar.shape[0] or change_bar[k] + 1 >= closes.shape[0]:
         return
@@ -166,7 +167,7 @@ def _fetch_ahead(
     fetch(benchmark, t)
     if fill == NEXT_OPEN:
         fetch(opens, t + 1)
-    if changed[k, 0] != 0.0:
+    if closes.shape[1] == 1 and changed[k, 0] != 0.0:
         stop = min(_first_after(change_bar, k, closes.shape[0]), t + FETCHED)
         for row in range(t + LINE, stop, LINE):
             fetch(closes, row)
