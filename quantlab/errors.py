@@ -11,6 +11,18 @@
     ├── CatalogError                   a stored catalog that cannot be read or written
     ├── RuinError                      equity fell to zero or below (only with ``strict=True``)
     ├── MismatchError                  two computations that must agree do not
+    ├── ProtocolError                  bytes or messages that break the socket protocol of TWS
+    │   ├── LocalProtocolError         we tried to send what may not be sent
+    │   └── RemoteProtocolError        the peer sent what cannot be understood
+    ├── GatewayError                   the simulated gateway cannot do what was asked of it
+    ├── BrokerError                    Interactive Brokers cannot be reached, or said no
+    │   ├── NotConnectedError          no connection: nobody listens, the API is off, the id is taken, it was lost
+    │   ├── NoAnswerError              a request that was not answered in time (which is not an empty answer)
+    │   ├── RequestError               a request that was answered by an error code
+    │   └── ContractError              a symbol that is unknown, or that stands for several contracts
+    ├── LiveError                      a live run that may not start, or has to stop
+    │   ├── BundleError                a bundle that is damaged, was changed, or may not be used so
+    │   └── JournalError               a journal that cannot be read, is in use, or belongs to another bundle
     └── MissingExtraError (ImportError)  an optional package is not installed
 
 Every message says what was given, what is allowed and what to do.
@@ -25,13 +37,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "BrokerError",
+    "BundleError",
     "CatalogError",
+    "ContractError",
     "DataError",
+    "GatewayError",
     "InputError",
+    "JournalError",
+    "LiveError",
+    "LocalProtocolError",
     "MismatchError",
     "MissingExtraError",
+    "NoAnswerError",
+    "NotConnectedError",
     "ParameterError",
+    "ProtocolError",
     "QuantlabError",
+    "RemoteProtocolError",
+    "RequestError",
     "RuinError",
     "StrategyError",
     "UnknownNameError",
@@ -97,6 +121,68 @@ class RuinError(QuantlabError):
 
 class MismatchError(QuantlabError):
     """Two computations that must agree do not."""
+
+
+class ProtocolError(QuantlabError):
+    """Bytes or messages that break the socket protocol of TWS."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We tried to send what may not be sent."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what cannot be understood."""
+
+
+class GatewayError(QuantlabError):
+    """The simulated gateway cannot do what was asked of it."""
+
+
+class BrokerError(QuantlabError):
+    """Interactive Brokers cannot be reached, or said no."""
+
+
+class NotConnectedError(BrokerError):
+    """No connection: nobody listens, the API is off, the client id is taken, or it was lost."""
+
+
+class NoAnswerError(BrokerError):
+    """A request that was not answered in time, which is not an empty answer."""
+
+
+class RequestError(BrokerError):
+    """A request that was answered by an error code.
+
+    Parameters
+    ----------
+    code : int
+        Interactive Brokers' code.
+    text : str
+        What came with it.
+    advice : str, optional
+        What to do, one sentence.
+    """
+
+    def __init__(self, code: int, text: str, advice: str = "") -> None:
+        super().__init__(f"error {code}: {text}" + (f" {advice}" if advice else ""))
+        self.code, self.text = code, text
+
+
+class ContractError(BrokerError):
+    """A symbol that is unknown, or that stands for several contracts."""
+
+
+class LiveError(QuantlabError):
+    """A live run that may not start, or has to stop."""
+
+
+class BundleError(LiveError):
+    """A bundle that is damaged, was changed, or may not be used so."""
+
+
+class JournalError(LiveError):
+    """A journal that cannot be read, is in use, or belongs to another bundle."""
 
 
 class MissingExtraError(QuantlabError, ImportError):
