@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["EARLY_CLOSES", "SAMPLE_SYMBOLS", "sample"]
+__all__ = ["ADJUSTMENTS", "EARLY_CLOSES", "SAMPLE_SYMBOLS", "sample"]
 
 SAMPLE_SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 """Symbols with years of history; the package also ships FB, whose 196 bars are too few to learn from."""
@@ -83,7 +83,13 @@ exchange_calendars, which is not loaded for the sample: it alone takes longer th
 ADJUSTMENT = "splits and dividends, by the package's adjusted close; raw price = stored price x factor"
 
 
-def sample(symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day") -> Bars:
+ADJUSTMENTS = ("all", "splits")
+"""What prices may be adjusted for: splits and dividends, or splits alone."""
+
+
+def sample(
+    symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day", *, adjustment: str = "all"
+) -> Bars:
     """Real daily bars of AAPL, GOOG, IBM and MSFT, 2000-03-01 (GOOG 2004-08-19) to 2013-03-01.
 
     Parameters
@@ -92,6 +98,9 @@ def sample(symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day") -> Ba
         Any of ``SAMPLE_SYMBOLS``.
     bar_size : str
         ``"1 day"``, or longer: ``"1 week"``, ``"1 month"``.
+    adjustment : {"all", "splits"}
+        Adjust for splits and dividends, or for splits alone as Interactive Brokers' trades are
+        (`quantlab.data.actions.split_adjusted`: factor 1, volume in whole units).
 
     Returns
     -------
@@ -105,7 +114,7 @@ def sample(symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day") -> Ba
     Raises
     ------
     UnknownNameError
-        For a symbol that is not shipped.
+        For a symbol that is not shipped, or another adjustment.
     DataError
         For an intraday bar size, or if bokeh_sampledata is not installed, or ships other files.
 
@@ -137,6 +146,8 @@ def sample(symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day") -> Ba
             raise UnknownNameError("sample symbol", str(name), SAMPLE_SYMBOLS)
     if not names:
         raise DataError(f"no symbol given; name at least one of {', '.join(SAMPLE_SYMBOLS)}.")
+    if adjustment not in ADJUSTMENTS:
+        raise UnknownNameError("adjustment", str(adjustment), ADJUSTMENTS)
     size = BarSize.parse(bar_size)
     if size.intraday:
         raise DataError(f"the sample has daily bars, not {size}; choose '1 day', '1 week' or '1 month'.")
@@ -148,10 +159,16 @@ def sample(symbols: str | Sequence[str] = "AAPL", bar_size: str = "1 day") -> Ba
         )
     parts = [_read(text, name) for name in names]
     bars = parts[0] if len(parts) == 1 else Bars.join(parts)
+    source: dict[str, Any] = {"kind": "sample", "symbols": names, "bar_size": str(size)}
+    done = ADJUSTMENT
+    if adjustment == "splits":
+        from quantlab.data.actions import split_adjusted
+
+        bars = split_adjusted(bars)
+        source, done = source | {"adjustment": adjustment}, str(bars.meta["adjustment"])
     if str(size) != bars.bar_size:
         bars = bars.resample(str(size))
-    source = {"kind": "sample", "symbols": names, "bar_size": str(size)}
-    return replace(bars, meta={"calendar": "XNYS", "source": source, "adjustment": ADJUSTMENT})
+    return replace(bars, meta={"calendar": "XNYS", "source": source, "adjustment": done})
 
 
 def _file() -> Path:

@@ -43,7 +43,7 @@ def load_source(source: Mapping[str, Any]) -> Bars:
         if kind == "sample":
             from quantlab.data.sample import sample
 
-            return sample(recipe["symbols"], recipe["bar_size"])
+            return sample(recipe["symbols"], recipe["bar_size"], adjustment=recipe.get("adjustment", "all"))
         if kind == "catalog":
             from quantlab.data.catalog import Catalog
 

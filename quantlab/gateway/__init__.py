@@ -1,0 +1,1 @@
+"""A simulated TWS: it speaks the socket protocol on loopback, serves prices and fills orders."""
