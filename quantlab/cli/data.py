@@ -1,4 +1,4 @@
-"""The commands ``quantlab data …``: look at, import and verify stored prices."""
+"""The commands ``quantlab data …``: look at, import, fetch and verify stored prices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quantlab.cli._commands import make_app
+from quantlab.cli._connection import (
+    DEFAULT_PLACE,
+    CurrencyOption,
+    ExchangeOption,
+    GatewayOption,
+    SecurityTypeOption,
+    connected,
+)
 from quantlab.cli._errors import FAILED
 from quantlab.cli._options import JsonOption, SymbolsOption
 from quantlab.cli._output import print_json, print_table
@@ -25,10 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = make_app("Look at, import and verify stored prices.")
+app = make_app("Look at, import, fetch and verify stored prices.")
 
 CATALOG_VARIABLE = "QUANTLAB_CATALOG"
 DEFAULT_CATALOG = "catalog"
+
+FETCHING_ID = 83
+"""Client id of a fetch, so that it does not collide with what trades."""
 
 SHOWN_FINDINGS = 50
 """Findings that are printed for a person; `--json` prints all of them."""
@@ -246,6 +257,75 @@ def _with_instruments(bars: Bars, records: list[Any]) -> Bars:
     from dataclasses import replace
 
     return replace(bars, instruments=tuple(records))
+
+
+@app.command("fetch")
+def fetch_command(  # noqa: PLR0917  # typer reads options from parameters
+    symbols: Annotated[
+        list[str], typer.Argument(metavar="SYMBOL...", show_default=False, help="Such as AAPL or 'BRK B'.")
+    ],
+    since: Annotated[
+        str, typer.Option("--since", metavar="DATE", show_default=False, help="First day, included.")
+    ],
+    bar_size: Annotated[str, typer.Option("--bar-size", metavar="SIZE", help="'1 day', '1 min' …")] = "1 day",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="Last day, included; else now.")
+    ] = None,
+    what: Annotated[str, typer.Option("--what", help="TRADES, MIDPOINT, BID or ASK.")] = "TRADES",
+    extended: Annotated[
+        bool, typer.Option("--extended", help="Also bars outside regular trading hours.")
+    ] = False,
+    calendar: Annotated[str, typer.Option("--calendar", metavar="NAME", help="Exchange calendar.")] = "XNYS",
+    security_type: SecurityTypeOption = "STK",
+    exchange: ExchangeOption = "SMART",
+    currency: CurrencyOption = "USD",
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Drop what is stored of them and fetch all again, as after a split."),
+    ] = False,
+    gateway: GatewayOption = DEFAULT_PLACE,
+    client_id: Annotated[
+        int, typer.Option("--client-id", min=0, help="Who we are at the gateway.")
+    ] = FETCHING_ID,
+    catalog: CatalogPlace = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch history from Interactive Brokers into the catalog, from where it was left.
+
+    Each chunk is stored when it is complete, so a fetch that was interrupted goes on when it is run again.
+    """
+    from quantlab.broker.history import fetch
+
+    store = _open(catalog)
+    with connected(gateway, client_id) as client, _progress("fetching", quiet=as_json) as progress:
+        report = fetch(
+            client,
+            symbols,
+            bar_size,
+            since,
+            until=until,
+            catalog=store,
+            what=what,
+            rth=not extended,
+            calendar=calendar,
+            security_type=security_type,
+            exchange=exchange,
+            currency=currency,
+            fresh=fresh,
+            progress=progress,
+        )
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**asdict(report), "n_bars": report.n_bars})
+        return
+    rows = [(s.symbol, s.n_requests, s.n_bars, s.first, s.last) for s in report.series]
+    title = f"catalog {report.catalog}, bars of {report.bar_size}"
+    print_table(("symbol", "requests", "new bars", "first", "last"), rows, title=title)
+    for series in report.series:
+        for note in series.notes:
+            typer.echo(f"{series.symbol}: {note}")
 
 
 @app.command("list")
