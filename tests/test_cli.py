@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -566,32 +567,71 @@ def test_a_second_opinion_that_differs_fails_the_command(run, file, monkeypatch)
 # -- demo ----------------------------------------------------------------------------------------------
 
 
-def test_the_demo_writes_a_report_and_says_where_it_is(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, out, err = run("demo")
-    assert (code, err) == (0, "")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A demo in a process of its own: its folder, and what it printed."""
+    place = tmp_path_factory.mktemp("demo")
+    done = start("demo", cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
+    return place, done.stdout
+
+
+def test_the_demo_goes_the_whole_way_and_says_where_everything_is(demo):
+    place, out = demo
     assert "report: quantlab-demo/report.html" in out
-    assert (tmp_path / "quantlab-demo" / "report.html").stat().st_size > 10_000
-    assert sorted(p.name for p in (tmp_path / "quantlab-demo").iterdir()) == ["report.html", "sma_cross.py"]
+    assert "page: quantlab-demo/index.html" in out
+    folder = place / "quantlab-demo"
+    assert (folder / "report.html").stat().st_size > 10_000
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"report.html", "index.html", "sma_cross.py", "cheat.py", "bundle"}
 
 
-def test_every_command_that_the_demo_names_works(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    _, out, _ = run("demo")
+def test_the_demo_refuses_a_cheat_at_its_first_bar(demo):
+    assert re.search(r"^cheat +tomorrow is not promoted: looks ahead.*\(bar 0\)", demo[1], re.MULTILINE)
+
+
+def test_the_demos_decisions_are_equal_and_its_kill_doubles_and_loses_nothing(demo):
+    _, out = demo
+    parity = re.findall(r"^parity .*: ([\d,]+) decisions equal", out, re.MULTILINE)
+    assert parity == ["1,012", "1,012"]
+    assert re.search(r"killed \(kill -9\) after \d+ decisions; started again", out)
+    paper = re.search(
+        r"^paper +252 decisions on 4 assets in \d+ s, all those of the backtest; (\d+) orders, 0 doubled; "
+        r"(\d+) fills, (\d+) in the journal",
+        out,
+        re.MULTILINE,
+    )
+    assert int(paper[1]) > 10
+    assert paper[2] == paper[3]
+
+
+def test_the_demos_page_leads_to_its_files_and_asks_for_nothing(demo):
+    page = (demo[0] / "quantlab-demo" / "index.html").read_text(encoding="utf-8")
+    for link in re.findall(r'href="([^"]+)"', page):
+        assert (demo[0] / "quantlab-demo" / link).exists(), link
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+
+
+def test_every_command_that_the_demo_names_works(demo, run, monkeypatch):
+    place, out = demo
+    monkeypatch.chdir(place)
     steps = [line.split() for line in out.partition("Each step by itself:")[2].splitlines() if line]
     assert {Path(program).name for program, *_ in steps} == {"quantlab"}
     assert shutil.which(steps[0][0]), "the program can be called as the demo writes it"
     named = [argv for _, *argv in steps]
-    assert len(named) >= 5
+    assert {argv[0] for argv in named} >= {"promote", "parity", "status", "journal", "backtest", "check"}
     for argv in named:
         code, _, err = run(*argv)
         assert (code, err) == (0, ""), argv
 
 
 def test_the_demo_keeps_a_strategy_file_that_the_user_changed(run, tmp_path):
+    from quantlab.cli.demo import STRATEGY
+
     folder = tmp_path / "mine"
-    run("demo", "--folder", folder, "--json")
-    changed = (folder / "sma_cross.py").read_text().replace("fast=20", "fast=30")
+    folder.mkdir()
+    changed = STRATEGY.replace("fast=20", "fast=30")
     (folder / "sma_cross.py").write_text(changed)
     code, out, _ = run("demo", "--folder", folder, "--json")
     assert code == 0

@@ -13,11 +13,21 @@ from quantlab.errors import UnknownNameError
 __all__ = ["COMMANDS", "command_group", "make_app"]
 
 COMMANDS = {
-    "demo": "Backtest a strategy on real prices, write a report and say where it is.",
+    "demo": "Take a strategy the whole way on real prices: backtest, promotion, a year of paper trading, proof.",
+    "doctor": "Check this machine, the official client, TWS or IB Gateway and the catalog, and say what to do.",
     "backtest": "Run one strategy over bars and print what came of it.",
     "check": "Test that a strategy does not look ahead, and find its warm-up.",
     "verify": "Run a report again and name the first number that differs.",
-    "data": "Look at, import and verify stored prices.",
+    "promote": "Examine a strategy and seal it, with its evidence and its risk limits, into a bundle.",
+    "parity": "Replay a period through the official client, a socket and the gateway, beside the backtest.",
+    "paper": "Run a bundle on paper money: closed bar, signal, order, journal, until it is stopped.",
+    "status": "Say what a bundle holds, what it last decided, and whether it runs.",
+    "halt": "Stop a bundle from trading: no order leaves, standing ones are cancelled, positions stay.",
+    "journal": "Print what a bundle decided, sent and heard, from the journal, also while it runs.",
+    "gateway": "Run a simulated TWS on this machine, for any client of Interactive Brokers' protocol.",
+    "data": "Look at, import, fetch and verify stored prices.",
+    "contracts": "Show what Interactive Brokers knows of a symbol: contract, tick, hours, or its namesakes.",
+    "stream": "Show bars or ticks from Interactive Brokers as they come, and record them if asked.",
 }
 """One line a command, in the order of the help; each is the file of its name, with a Typer called ``app``."""
 

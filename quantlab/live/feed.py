@@ -1,0 +1,334 @@
+"""The feed: what the broker streams or tells, made into closed bars; nothing unfinished gets through.
+
+Daily bars are asked for after the session's close, because what Interactive Brokers keeps as history is what a backtest
+sees; intraday bars come from the stream of the bar in progress, because they are wanted at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from quantlab.barsize import DAY_NS, BarSize
+from quantlab.broker.events import BarUpdate, Event, HistoryBar, HistoryEnd, Notice
+from quantlab.data.sessions import Sessions, sessions_between
+from quantlab.errors import BrokerError, LiveError, ParameterError
+from quantlab.live.window import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quantlab.broker.client import Client
+    from quantlab.broker.contracts import ContractId
+    from quantlab.live.window import Window
+
+__all__ = ["Feed", "SessionFeed", "StreamFeed", "Timing", "compare_overlap", "make_feed"]
+
+SECOND_NS = 1_000_000_000
+
+AHEAD_DAYS = 400
+"""Days of the calendar that are looked up at a time."""
+
+OVERLAP = 5
+"""Bars that are fetched again although they are known, to see that history is still the same."""
+
+HISTORY_TOLERANCE = 1e-9
+"""Relative difference up to which two prices of one bar are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the loop waits for what.
+
+    Parameters
+    ----------
+    grace_s : float
+        After a bar's close by the broker's clock, until it counts as closed though no later one has come.
+    late_s : float
+        After that, until an asset without the bar is taken to have none.
+    poll_s : float
+        Between two looks at the broker's clock.
+    stale_s : float
+        Age beyond its interval at which the newest bar is too old to trade on.
+    """
+
+    grace_s: float = 5.0
+    late_s: float = 900.0
+    poll_s: float = 1.0
+    stale_s: float = 120.0
+
+    @classmethod
+    def replay(cls) -> Timing:
+        """For simulated time that stands still until it is asked for: nothing has to be waited for."""
+        return cls(0.0, 0.0, 0.0, 0.0)
+
+
+class Feed(Protocol):
+    """Where closed bars come from."""
+
+    def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:
+        """Subscribe on a new connection."""
+
+    def on_event(self, event: Event) -> bool:
+        """Take an event; whether it was one of the feed's."""
+
+    def closed(self, now_ns: int) -> list[Row]:
+        """Bars that are closed and were not given yet, oldest first."""
+
+
+def make_feed(bar_size: str, calendar: str, symbols: Sequence[str], window: Window, timing: Timing) -> Feed:
+    """Feed of a bar size.
+
+    Raises
+    ------
+    ParameterError
+        For bars longer than a day.
+    """
+    size = BarSize.parse(bar_size)
+    if not size.intraday and str(size) != "1 day":
+        raise ParameterError(f"bars of {size} are not traded live; use '1 day' or a shorter bar.")
+    kind = StreamFeed if size.intraday else SessionFeed
+    return kind(size, calendar, tuple(symbols), window, timing)
+
+
+def compare_overlap(
+    symbol: str, close: float, known: NDArray[np.float64] | None, column: int, when: str
+) -> None:
+    """Test that the broker's history still is what was promoted on.
+
+    Raises
+    ------
+    LiveError
+        If a bar differs: a split, a correction, or other data.
+    """
+    if known is None or np.isnan(known[column, 3]):
+        return
+    before = float(known[column, 3])
+    if abs(close - before) > HISTORY_TOLERANCE * abs(before):
+        raise LiveError(
+            f"the broker's history of {symbol} differs from the bundle's: its close of {when} is {close!r}, the bundle "
+            f"has {before!r} (ratio {close / before:.6g}). A split or a correction changes history: fetch it again "
+            "('quantlab data fetch'), and promote again."
+        )
+
+
+@dataclass
+class SessionFeed:
+    """Daily bars, asked for once the session is over."""
+
+    size: BarSize
+    calendar: str
+    symbols: tuple[str, ...]
+    window: Window
+    timing: Timing
+    _client: Client | None = None
+    _contracts: Mapping[str, ContractId] = field(default_factory=dict)
+    _sessions: Sessions | None = None
+    _given: int = -1
+    _checked: bool = False
+
+    def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:  # noqa: ARG002
+        """Begin on a new connection; the first answer is compared with the bars that are known."""
+        self._client, self._contracts, self._checked = client, contracts, False
+        self._given = max(self._given, self.window.last_session)
+
+    def on_event(self, event: Event) -> bool:  # noqa: ARG002  # daily bars are asked for, nothing is streamed
+        """Nothing is streamed."""
+        return False
+
+    def _due(self, now_ns: int) -> Sessions | None:
+        """Sessions that are over and were not given yet."""
+        last = self._given
+        if self._sessions is None or now_ns // DAY_NS >= self._sessions.asked[1] - 1:
+            day = max(now_ns // DAY_NS, last)
+            self._sessions = sessions_between(self.calendar, last - 3 * OVERLAP, day + AHEAD_DAYS)
+        over = self._sessions.close + int(self.timing.grace_s * SECOND_NS) <= now_ns
+        first = int(np.searchsorted(self._sessions.day, last, "right"))
+        stop = int(over.sum())
+        if first >= stop:
+            return None
+        days = self._sessions.day
+        return self._sessions.between(int(days[first]), int(days[stop - 1]))
+
+    def closed(self, now_ns: int) -> list[Row]:
+        """Ask for the sessions that are over; a bar that an asset lacks is waited for up to ``late_s``."""
+        due = self._due(now_ns)
+        if due is None or self._client is None:
+            return []
+        found = self._ask(len(due.day))
+        late = now_ns - int((self.timing.grace_s + self.timing.late_s) * SECOND_NS)
+        rows = []
+        for day, close in zip(due.day.tolist(), due.close.tolist(), strict=True):
+            values = np.full((len(self.symbols), 5), np.nan)
+            for i, symbol in enumerate(self.symbols):
+                bar = found[symbol].get(day)
+                if bar is not None:
+                    values[i] = _values(bar)
+            missing = np.isnan(values[:, 3])
+            if missing.any() and close > late and not self._later_than(day, due):
+                break
+            self._given = day
+            if not missing.all():
+                rows.append(Row(close, day, values))
+        return rows
+
+    @staticmethod
+    def _later_than(day: int, due: Sessions) -> bool:
+        return int(due.day[-1]) > day
+
+    def _ask(self, n_sessions: int) -> dict[str, dict[int, HistoryBar]]:
+        """History of every asset by session day; compares what is known already the first time."""
+        assert self._client is not None  # noqa: S101  # for the type checker: `closed` has looked
+        found: dict[str, dict[int, HistoryBar]] = {}
+        known = 0 if self._checked else OVERLAP
+        for i, symbol in enumerate(self.symbols):
+            bars = self._client.history(
+                self._contracts[symbol],
+                duration=_duration(n_sessions + known),
+                bar_size=str(self.size),
+            )
+            found[symbol] = {_day(b): b for b in bars}
+            if not self._checked:
+                self._compare(symbol, i, found[symbol])
+        self._checked = True
+        return found
+
+    def _compare(self, symbol: str, column: int, found: Mapping[int, HistoryBar]) -> None:
+        assert self._sessions is not None  # noqa: S101  # for the type checker: `_due` has made it
+        for day, bar in found.items():
+            k = int(np.searchsorted(self._sessions.day, day))
+            if day <= self._given and k < len(self._sessions.day) and self._sessions.day[k] == day:
+                known = self.window.at(int(self._sessions.close[k]))
+                compare_overlap(symbol, bar.close, known, column, str(np.datetime64(day, "D")))
+
+
+@dataclass
+class StreamFeed:
+    """Intraday bars from the stream of the bar in progress: closed when a later one has come, or by the clock."""
+
+    size: BarSize
+    calendar: str
+    symbols: tuple[str, ...]
+    window: Window
+    timing: Timing
+    _client: Client | None = None
+    _requests: dict[int, int] = field(default_factory=dict)
+    _bars: dict[int, dict[int, HistoryBar]] = field(default_factory=dict)
+    _newest: list[int] = field(default_factory=list)
+    _waiting: set[int] = field(default_factory=set)
+    _given_ns: int = 0
+    _sessions: Sessions | None = None
+
+    def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:
+        """Subscribe every asset; what is missing since the last bar comes first."""
+        self._client = client
+        self._given_ns = max(self._given_ns, self.window.last_ns)
+        self._bars, self._newest = {}, [0] * len(self.symbols)
+        gap_s = (
+            max(now_ns - self._given_ns, 0) // SECOND_NS + 2 * OVERLAP * self.size.duration_ns // SECOND_NS
+        )
+        duration = f"{gap_s} S" if gap_s <= 86_400 else f"{gap_s // 86_400 + 1} D"
+        self._requests = {}
+        for i, symbol in enumerate(self.symbols):
+            request = client.subscribe_bars(
+                contracts[symbol], str(self.size), duration, what="TRADES", rth=True
+            )
+            self._requests[request] = i
+        self._waiting = set(self._requests)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every subscription has brought its history."""
+        return not self._waiting
+
+    def on_event(self, event: Event) -> bool:
+        """Take history, its end, and updates of the feed's subscriptions."""
+        request = getattr(event, "request_id", None)
+        column = self._requests.get(request) if request is not None else None
+        if column is None:
+            return False
+        if isinstance(event, HistoryBar):
+            self._take(column, event)
+        elif isinstance(event, BarUpdate):
+            self._take(column, event.bar)
+        elif isinstance(event, HistoryEnd):
+            self._waiting.discard(event.request_id)
+        elif isinstance(event, Notice):
+            if event.severity == "request":
+                raise BrokerError(
+                    f"the stream of {self.symbols[column]} ended: {event.code} {event.text}; it has to be made anew."
+                )
+            return False
+        return True
+
+    def _take(self, column: int, bar: HistoryBar) -> None:
+        if bar.time_ns is None:
+            raise LiveError(f"a bar of {self.symbols[column]} has no instant as its time: {bar.time_text!r}.")
+        close = self._close_of(bar.time_ns)
+        if close <= self._given_ns:
+            when = str(np.datetime64(close, "ns"))[:19]
+            if self._waiting:
+                compare_overlap(self.symbols[column], bar.close, self.window.at(close), column, when)
+            return
+        self._bars.setdefault(close, {})[column] = bar
+        self._newest[column] = max(self._newest[column], close)
+
+    def _session_index(self, open_ns: int) -> int:
+        if self._sessions is None or open_ns // DAY_NS > self._sessions.asked[1] - 2:
+            day = open_ns // DAY_NS
+            self._sessions = sessions_between(self.calendar, day - 2 * OVERLAP, day + AHEAD_DAYS)
+        return int(np.searchsorted(self._sessions.close, open_ns, "right"))
+
+    def _close_of(self, open_ns: int) -> int:
+        """Close of the bar that opened at an instant: a session's end cuts it short."""
+        k = self._session_index(open_ns)
+        assert self._sessions is not None  # noqa: S101  # for the type checker: `_session_index` has made it
+        close = open_ns + self.size.duration_ns
+        end = int(self._sessions.close[k])
+        return min(close, end) if open_ns >= int(self._sessions.open[k]) else close
+
+    def closed(self, now_ns: int) -> list[Row]:
+        """Bars that are over: for every asset a later one has come, or the clock has passed their close."""
+        if not self.ready:
+            return []
+        rows = []
+        grace = int(self.timing.grace_s * SECOND_NS)
+        for close in sorted(self._bars):
+            passed = all(newest > close for newest in self._newest)
+            if not passed and now_ns < close + grace:
+                break
+            bars = self._bars.pop(close)
+            values = np.full((len(self.symbols), 5), np.nan)
+            for column, bar in bars.items():
+                values[column] = _values(bar)
+            k = self._session_index(close - 1)
+            assert self._sessions is not None  # noqa: S101  # for the type checker
+            rows.append(Row(close, int(self._sessions.day[k]), values))
+            self._given_ns = close
+        return rows
+
+
+def _values(bar: HistoryBar) -> tuple[float, float, float, float, float]:
+    volume = np.nan if bar.volume is None else bar.volume
+    return bar.open, bar.high, bar.low, bar.close, volume
+
+
+def _day(bar: HistoryBar) -> int:
+    """Session day of a daily bar, whose stamp is a date."""
+    text = bar.time_text.strip()
+    try:
+        return int(np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}", "D").astype(np.int64))
+    except ValueError as error:
+        raise LiveError(
+            f"a daily bar is stamped {bar.time_text!r}; a date such as 20240105 is needed."
+        ) from error
+
+
+def _duration(n_sessions: int) -> str:
+    """Interactive Brokers' duration that covers so many sessions."""
+    days = n_sessions + 1
+    return f"{days} D" if days <= 365 else f"{days // 250 + 1} Y"
