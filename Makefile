@@ -1,18 +1,19 @@
 # Two commands do everything on a machine that has Python 3.11 and make: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest lint bench docs clean
+.PHONY: help demo test lowest clients kill lint bench docs clean
 
 # The settings of a user's shell must not leak into what is installed or measured.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 py := .venv/bin/python
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: ## backtest a strategy on real prices, write a report, print where it is
+demo: ## a strategy the whole way: verified prices, backtest, promotion, a year of paper trading, a second opinion
 	@sh .ci/environment user
 	@$(py) -m compileall -q quantlab
-	@$(py) -m quantlab demo
+	@sh .ci/second-opinion & $(py) -m quantlab demo; code=$$?; wait; [ $$code = 0 ] || exit $$code
+	@$(py) -m quantlab demo --second-opinion
 
 test: ## lint, types and the whole suite
 	@sh .ci/environment dev
@@ -25,6 +26,13 @@ test: ## lint, types and the whole suite
 
 lowest: ## the suite on the oldest versions of what quantlab needs
 	@sh .ci/lowest
+
+clients: ## what speaks to Interactive Brokers, with the oldest official client
+	@sh .ci/clients
+
+kill: ## a paper run killed (kill -9) twenty times, and what came of it
+	@sh .ci/environment dev
+	@$(py) -m pytest tests/soak_kills.py
 
 lint: ## ruff, mypy and the floors; repairs what can be repaired
 	@sh .ci/environment dev
@@ -42,5 +50,5 @@ docs: ## write what is generated in docs: the floors and the picture
 	@$(py) docs/picture.py
 
 clean: ## remove the environment, caches and the demo's output
-	@rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build
+	@rm -rf .venv .venv-lowest .venv-ibapi-9.81 .mypy_cache .pytest_cache .ruff_cache .hypothesis quantlab-demo dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from decimal import Decimal
+from functools import cache
 
 import pytest
 
 ibapi = pytest.importorskip("ibapi", reason="could not import 'ibapi': pip install quantlab[ib]")
 
 from ibapi import client as official  # noqa: E402 - after it is known to be there
-from ibapi.contract import Contract as IbContract  # noqa: E402
+from ibapi.contract import Contract as official_contract  # noqa: E402, N813 - it is called as a function is
 from ibapi.decoder import Decoder  # noqa: E402
-from ibapi.order import Order as IbOrder  # noqa: E402
+from ibapi.order import Order as official_order  # noqa: E402, N813 - the same
 from ibapi.tag_value import TagValue  # noqa: E402
 from ibapi.wrapper import EWrapper  # noqa: E402
 
@@ -99,7 +100,7 @@ def as_ours(value):
 
 
 def their_contract(contract):
-    made = IbContract()
+    made = official_contract()
     for ours, theirs in CONTRACT_NAMES.items():
         if hasattr(made, theirs):
             setattr(made, theirs, getattr(contract, ours))
@@ -108,13 +109,13 @@ def their_contract(contract):
 
 def plain_names():
     """Fields of the ticket that are attributes of this client's order, by their names there."""
-    order = IbOrder()
+    order = official_order()
     names = [f.name for f in fields(m.OrderTicket) if f.name not in NOT_PLAIN]
     return {name: order_name(name) for name in names if hasattr(order, order_name(name))}
 
 
 def their_order(ticket):
-    made = IbOrder()
+    made = official_order()
     for ours, theirs in plain_names().items():
         setattr(made, theirs, as_theirs(getattr(ticket, ours), getattr(made, theirs)))
     made.totalQuantity = Decimal(repr(ticket.quantity)) if IS_NEW else ticket.quantity
@@ -208,10 +209,16 @@ class Fields(list):
         return [] if not hasattr(self, "taken") else list(self.taken)
 
 
+@cache
+def decoder_of(version):
+    """A decoder, made once: it looks at every method of its wrapper first."""
+    return Decoder(Recorder(), version)
+
+
 def read_by_official(version, data):
     """The callbacks that the official client makes of a server's bytes; it must read each message to its end."""
-    wrapper = Recorder()
-    decoder = Decoder(wrapper, version)
+    decoder = decoder_of(version)
+    decoder.wrapper.calls.clear()
     while data:
         length = int.from_bytes(data[:4], "big")
         payload, data = data[4 : 4 + length], data[4 + length :]
@@ -221,7 +228,7 @@ def read_by_official(version, data):
         read = Fields(texts[1:] if IS_NEW else texts)
         decoder.interpret(read, int(texts[0])) if IS_NEW else decoder.interpret(read)
         assert read.left() == [], f"message {texts[0]} is longer than the official client expects"
-    return wrapper.calls
+    return list(decoder.wrapper.calls)
 
 
 def picked(thing, names):

@@ -7,9 +7,11 @@ from gateway_client import TestClient, buy, sell, stock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.gateway.account import Account
+from quantlab.gateway.account import Account, Holding
+from quantlab.gateway.admission import needs_more_margin
 from quantlab.gateway.charges import Charge
 from quantlab.gateway.market import Market
+from quantlab.gateway.orders import Order
 from quantlab.gateway.server import Gateway
 from quantlab.wire import messages as m
 
@@ -65,6 +67,28 @@ def test_what_opens_realizes_nothing_and_what_closes_does_after_costs():
     assert account.holdings[0].average_cost == 5.1
     assert account.book(0, -4.0, 6.0, Charge(1.0, 0.5)) == pytest.approx(4 * (6 - 5.1) - 1.5)
     assert account.cash == 1000 - 51 + 24 - 1.5
+
+
+@pytest.mark.parametrize(
+    ("standing", "quantity", "refused"),
+    [
+        (0, -5, False),
+        (0, -10, False),
+        (0, -20, False),  # as much on the other side is no more than before
+        (0, -21, True),
+        (0, 1, True),
+        (-10, 3, True),  # an exit that stands makes what it closes an entry again
+        (5, -15, False),
+    ],
+)
+def test_without_equity_only_what_makes_a_position_smaller_passes(standing, quantity, refused):
+    account = Account("DU1", -90.0, "USD", [1.0])
+    account.holdings[0] = Holding(10.0, 10.0)
+    action = "BUY" if standing > 0 else "SELL"
+    orders = [Order(1, 1, 1, 0, m.OrderTicket(action, abs(standing), "MKT"), 0)] if standing else []
+    found = needs_more_margin(account, orders, 0, quantity, lambda _: 10.0)
+    assert (found is not None) is refused
+    assert found is None or found.code == 201
 
 
 # -- over the socket -----------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from quantlab.gateway.market import Market
 from quantlab.gateway.server import Gateway
 
+pytestmark = pytest.mark.ib
+
 
 @pytest.fixture(scope="module")
 def market():

@@ -112,7 +112,7 @@ def test_a_catalog_is_served_by_its_shortest_bars_unless_others_are_named(tmp_pa
     daily = ql.sample(["AAPL", "MSFT"]).between("2012-11-20", "2012-11-21")
     catalog.write(daily)
     catalog.write(Market.of_bars(daily["AAPL"]).bars("AAPL", "1 hour"))
-    assert Market.of_catalog(str(tmp_path), "AAPL").size == BarSize(1, "hour")
+    assert Market.of_catalog(tmp_path, "AAPL").size == BarSize(1, "hour")
     both = Market.of_catalog(catalog, bar_size="1 day")
     assert (both.symbols, both.size) == (("AAPL", "MSFT"), BarSize(1, "day"))
 

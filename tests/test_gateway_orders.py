@@ -13,6 +13,7 @@ from quantlab.barsize import BarSize
 from quantlab.gateway.grid import CLOSE, grid_of
 from quantlab.gateway.market import Market
 from quantlab.gateway.server import Gateway
+from quantlab.schedules import CommissionRow, Schedule, Tier
 from quantlab.wire import messages as m
 
 AAPL = stock("AAPL")
@@ -408,6 +409,19 @@ def weather(bars, seed=1):
     return np.nan_to_num(raw)
 
 
+DATED = ql.Costs(
+    commission=Schedule(
+        "two tiers, dearer from 2005 on",
+        (
+            CommissionRow("2000-01-01", (Tier(0.003, up_to=1_000_000.0), Tier(0.001)), "made up"),
+            CommissionRow("2005-01-10", (Tier(0.007, minimum=2.0, up_to=500_000.0), Tier(0.002)), "made up"),
+        ),
+    ),
+    fees=None,
+)
+"""Tiers by monthly volume, and rates that change on a day: both matter for large orders."""
+
+
 def replayed(market, bars, orders, size, start, costs):
     """Send the orders of a backtest to the gateway, each after the bar that decided it; what it made of them."""
     with (
@@ -448,7 +462,7 @@ def time_ns(stamp, bars, size):
             ["MSFT", "GOOG"],
             "1 day",
             ("2004-06-01", "2005-06-30"),
-            ql.Costs.ibkr_tiered(slippage_bps=3, spread_bps=4),
+            DATED.replace(slippage_bps=3, spread_bps=4),
         ),
         (["AAPL", "IBM"], "5 mins", ("2012-02-06", "2012-02-10"), ql.Costs.ibkr_fixed(slippage_bps=2.5)),
     ],
@@ -456,7 +470,8 @@ def time_ns(stamp, bars, size):
 def test_fills_by_bars_and_their_costs_are_the_engines_to_the_bit(symbols, size, span, costs):
     market = Market.of_sample(symbols)
     bars = market.bars(symbols, size, *span)
-    result = ql.backtest(weather, bars, costs=costs, cash=1_000_000, sizing=ql.Sizing(max_leverage=10.0))
+    cash = 50_000_000 if costs.commission == DATED.commission else 1_000_000
+    result = ql.backtest(weather, bars, costs=costs, cash=cash, sizing=ql.Sizing(max_leverage=10.0))
     fills = [x for x in result.fills.itertuples() if x.kind == "order"]
     assert len(fills) > 100
     orders = {}

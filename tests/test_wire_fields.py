@@ -71,10 +71,13 @@ def test_a_kind_writes_as_the_protocol_has_it(kind, value, text):
         (k.NUMBER_OR_INFINITY, "Infinite", float("inf")),
         (k.NUMBER_OR_INFINITY, "", None),
         (k.COUNT, "", 0),
+        (k.STRIKE, "", 0.0),
+        (k.STRIKE, "0.0", 0.0),
         (k.NAMES, "DU1,", ("DU1",)),
         (k.ESCAPED, "\\u00e9", "é"),
         (k.ESCAPED, "é", "é"),
         (k.ESCAPED, "日", "日"),
+        (k.ESCAPED, "C:\\dir \\u12 \\", "C:\\dir \\u12 \\"),
     ],
 )
 def test_a_kind_reads_the_spellings_of_real_peers(kind, text, value):
@@ -119,7 +122,7 @@ def test_a_kind_refuses_to_read_what_only_python_takes_for_a_number(kind, text):
 
 
 def test_a_flag_or_a_count_that_is_none_is_refused():
-    for kind, text in ((k.FLAG, "2"), (k.COUNT, "-1"), (k.ESCAPED, "\\u12"), (k.INTEGER, "9" * 5000)):
+    for kind, text in ((k.FLAG, "2"), (k.COUNT, "-1"), (k.ESCAPED, "\\U99999999"), (k.INTEGER, "9" * 5000)):
         with pytest.raises(ValueError):  # noqa: PT011 - the same
             kind.read(text)
 

@@ -14,6 +14,8 @@ from wire_records import APPLE, VERSIONS, any_message, two_ends
 from quantlab.wire import messages as m
 from quantlab.wire.to_client import TO_CLIENT
 
+pytestmark = pytest.mark.ib
+
 ib_async = pytest.importorskip("ib_async", reason="could not import 'ib_async': pip install ib_async")
 
 from ib_async.client import Client  # noqa: E402 - after it is known to be there

@@ -23,6 +23,8 @@ from quantlab.wire import messages as m
 from quantlab.wire.layout import When
 from quantlab.wire.to_client import TO_CLIENT
 
+pytestmark = pytest.mark.ib
+
 AT = [
     v
     for v in (157, 159, 163, 164, 166, 170, 176, 177, 178, 182, 186, 189, 193, 194, 196, 198, 199, 200)

@@ -15,6 +15,8 @@ from official_client import (
     Collector,
     Recorder,
     official,
+    official_contract,
+    official_order,
     plain_names,
     their_contract,
     their_order,
@@ -27,6 +29,8 @@ from quantlab.wire import messages as m
 from quantlab.wire.fields import TEXT
 from quantlab.wire.layout import Field, When
 from quantlab.wire.to_server import TO_SERVER
+
+pytestmark = pytest.mark.ib
 
 AT = [v for v in (157, 159, 163, 166, 169, 176, 177, 178, 182, 187, 189, 190, 192, 199, 200) if v <= NEWEST]
 """Versions that this official client speaks."""
@@ -216,6 +220,22 @@ def test_any_plain_order_of_the_official_client_arrives_field_by_field(version, 
     ticket = m.OrderTicket(**{"action": "SELL", "order_type": "LMT", "quantity": quantity} | given_)
     arrived = heard(version, written(version, "placeOrder", 7, APPLES, their_order(ticket)))
     assert arrived == (m.PlaceOrder(7, APPLE, ticket),)
+
+
+@pytest.mark.parametrize("version", AT)
+def test_what_a_user_leaves_alone_arrives_as_unset(version):
+    contract = official_contract()
+    contract.symbol, contract.secType, contract.exchange, contract.currency = "AAPL", "STK", "SMART", "USD"
+    order = official_order()
+    order.action, order.totalQuantity, order.orderType = "BUY", 100, "MKT"
+    (message,) = heard(version, written(version, "placeOrder", 7, contract, order))
+    plain = m.OrderTicket("BUY", 100, "MKT", tif="")
+    if not IS_NEW:
+        plain = replace(plain, e_trade_only=True, firm_quote_only=True)  # what today's TWS rejects
+    apple = m.Contract(symbol="AAPL", security_type="STK", exchange="SMART", currency="USD")
+    assert message == m.PlaceOrder(7, apple, plain)
+    (message,) = heard(version, written(version, "reqContractDetails", 7, contract))
+    assert message == m.RequestContractData(7, apple)
 
 
 @pytest.mark.parametrize("version", AT)

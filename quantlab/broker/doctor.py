@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from quantlab.barsize import SECOND_NS
 from quantlab.broker import events as ev
+from quantlab.broker.accounts import PAPER_PREFIX, REAL_PORTS
 from quantlab.broker.bridge import OLDEST, load_bridge
 from quantlab.broker.client import Client
 from quantlab.broker.clock import SystemClock
@@ -41,12 +42,6 @@ __all__ = [
 ]
 
 OK, WARNING, PROBLEM, NOT_CHECKED = "ok", "warning", "problem", "not checked"
-
-PAPER_PREFIX = "DU"
-"""Accounts of paper money begin so."""
-
-REAL_PORTS = (7496, 4001)
-"""Ports that TWS and IB Gateway use for real money, unless they were told another."""
 
 FRACTIONS = 163
 """Protocol version from which on sizes may be fractions."""

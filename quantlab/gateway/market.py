@@ -16,6 +16,7 @@ from quantlab.gateway.path import STEP_NS, Path, Prices, draw_path, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path as FilePath
 
     from numpy.typing import NDArray
 
@@ -110,7 +111,7 @@ class Market:
     @classmethod
     def of_catalog(
         cls,
-        catalog: Catalog | str,
+        catalog: Catalog | FilePath | str,
         symbols: str | Sequence[str] | None = None,
         *,
         bar_size: str | None = None,
@@ -134,7 +135,7 @@ class Market:
         """
         from quantlab.data.catalog import Catalog as CatalogType
 
-        store = CatalogType(catalog) if isinstance(catalog, str) else catalog
+        store = catalog if isinstance(catalog, CatalogType) else CatalogType(catalog)
         names = [symbols] if isinstance(symbols, str) else list(symbols or ())
         sizes = {str(BarSize.parse(e.bar_size)) for e in store.list() if not names or e.symbol == names[0]}
         fit = sorted((BarSize.parse(s) for s in sizes), key=lambda s: s.duration_ns)

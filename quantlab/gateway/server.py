@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
-ABRUPTLY = struct.pack("ii", 1, 0)
+ABRUPTLY = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER of no time: closing resets the connection."""
 
 T = TypeVar("T")

@@ -47,6 +47,7 @@ LONGEST = 2**63
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
+_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\abfnrtv'\"])")
 _WHOLE_BELOW = 1e16
 
 
@@ -73,7 +74,9 @@ def _write_escaped(value: Any) -> str:
 
 
 def _read_escaped(text: str) -> str:
-    return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(lambda found: found[0].encode("ascii").decode("unicode_escape"), text)
 
 
 def _write_names(value: Any) -> str:
