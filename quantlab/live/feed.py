@@ -129,30 +129,39 @@ class SessionFeed:
     _contracts: Mapping[str, ContractId] = field(default_factory=dict)
     _sessions: Sessions | None = None
     _given: int = -1
-    _checked: bool = False
 
-    def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:  # noqa: ARG002
-        """Begin on a new connection; the first answer is compared with the bars that are known."""
-        self._client, self._contracts, self._checked = client, contracts, False
+    def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:
+        """Begin on a new connection: history must still be what the known bars are, or nothing is decided on it."""
+        self._client, self._contracts = client, contracts
         self._given = max(self._given, self.window.last_session)
+        self._look_up(now_ns)
+        gap = int((self._known.day > self._given).sum() - (self._known.close > now_ns).sum())
+        for i, (symbol, found) in enumerate(self._ask(max(gap, 0) + OVERLAP).items()):
+            self._compare(symbol, i, found)
 
     def on_event(self, event: Event) -> bool:  # noqa: ARG002  # daily bars are asked for, nothing is streamed
         """Nothing is streamed."""
         return False
 
+    @property
+    def _known(self) -> Sessions:
+        """Sessions that were looked up."""
+        assert self._sessions is not None  # noqa: S101  # for the type checker: `start` looks them up
+        return self._sessions
+
+    def _look_up(self, now_ns: int) -> None:
+        """Look up the sessions around a time, some behind the last bar and many ahead."""
+        if self._sessions is None or now_ns // DAY_NS >= self._sessions.asked[1] - 1:
+            day = max(now_ns // DAY_NS, self._given)
+            self._sessions = sessions_between(self.calendar, self._given - 3 * OVERLAP, day + AHEAD_DAYS)
+
     def _due(self, now_ns: int) -> Sessions | None:
         """Sessions that are over and were not given yet."""
-        last = self._given
-        if self._sessions is None or now_ns // DAY_NS >= self._sessions.asked[1] - 1:
-            day = max(now_ns // DAY_NS, last)
-            self._sessions = sessions_between(self.calendar, last - 3 * OVERLAP, day + AHEAD_DAYS)
-        over = self._sessions.close + int(self.timing.grace_s * SECOND_NS) <= now_ns
-        first = int(np.searchsorted(self._sessions.day, last, "right"))
-        stop = int(over.sum())
-        if first >= stop:
-            return None
-        days = self._sessions.day
-        return self._sessions.between(int(days[first]), int(days[stop - 1]))
+        self._look_up(now_ns)
+        known = self._known
+        first = int(np.searchsorted(known.day, self._given, "right"))
+        stop = int((known.close + int(self.timing.grace_s * SECOND_NS) <= now_ns).sum())
+        return known.between(int(known.day[first]), int(known.day[stop - 1])) if first < stop else None
 
     def closed(self, now_ns: int) -> list[Row]:
         """Ask for the sessions that are over; a bar that an asset lacks is waited for up to ``late_s``."""
@@ -181,28 +190,22 @@ class SessionFeed:
         return int(due.day[-1]) > day
 
     def _ask(self, n_sessions: int) -> dict[str, dict[int, HistoryBar]]:
-        """History of every asset by session day; compares what is known already the first time."""
-        assert self._client is not None  # noqa: S101  # for the type checker: `closed` has looked
+        """History of every asset by session day."""
+        assert self._client is not None  # noqa: S101  # for the type checker: `start` has set it
         found: dict[str, dict[int, HistoryBar]] = {}
-        known = 0 if self._checked else OVERLAP
-        for i, symbol in enumerate(self.symbols):
-            bars = self._client.history(
-                self._contracts[symbol],
-                duration=_duration(n_sessions + known),
-                bar_size=str(self.size),
-            )
+        for symbol in self.symbols:
+            duration = _duration(n_sessions)
+            bars = self._client.history(self._contracts[symbol], duration=duration, bar_size=str(self.size))
             found[symbol] = {_day(b): b for b in bars}
-            if not self._checked:
-                self._compare(symbol, i, found[symbol])
-        self._checked = True
         return found
 
     def _compare(self, symbol: str, column: int, found: Mapping[int, HistoryBar]) -> None:
-        assert self._sessions is not None  # noqa: S101  # for the type checker: `_due` has made it
+        """Compare what an asset's history says of sessions that are known."""
+        days, closes = self._known.day, self._known.close
         for day, bar in found.items():
-            k = int(np.searchsorted(self._sessions.day, day))
-            if day <= self._given and k < len(self._sessions.day) and self._sessions.day[k] == day:
-                known = self.window.at(int(self._sessions.close[k]))
+            k = int(np.searchsorted(days, day))
+            if day <= self._given and k < len(days) and days[k] == day:
+                known = self.window.at(int(closes[k]))
                 compare_overlap(symbol, bar.close, known, column, str(np.datetime64(day, "D")))
 
 
