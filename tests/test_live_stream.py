@@ -156,3 +156,53 @@ def test_an_order_that_still_stands_is_cancelled_before_the_next_one_goes_out(mi
     ended = [e.body["how"] for e in read_journal(run.path, "ended")]
     assert ended.count("cancelled") >= 2
     assert read_journal(run.path, "freeze") == []
+
+
+# -- staleness -------------------------------------------------------------------------------------------
+
+
+def stale(bar_size, when, now, **timing):
+    """Whether a bar that closed at `when` is too old at `now` (New York times of 2012, as UTC)."""
+    from live_parts import walk
+
+    from quantlab.live.feed import make_feed
+    from quantlab.live.window import Row, Window
+
+    bars = walk(40)
+    given = {"grace_s": 5.0, "late_s": 900.0, "stale_s": 120.0} | timing
+    feed = make_feed(bar_size, "XNYS", bars.symbols, Window(bars), Timing(**given))
+    time_ns, now_ns = (int(np.datetime64(t, "ns").astype(np.int64)) for t in (when, now))
+    if bar_size == "1 day":
+        feed._given = feed.window.last_session
+    return feed.is_stale(Row(time_ns, 0, np.ones((2, 5))), now_ns)
+
+
+@pytest.mark.parametrize(
+    ("when", "now", "expected"),
+    [
+        ("2012-03-01T15:00:00", "2012-03-01T15:00:05", False),
+        ("2012-03-01T15:00:00", "2012-03-01T15:03:05", False),
+        ("2012-03-01T15:00:00", "2012-03-01T15:03:06", True),
+        # The last bar of a session is the newest one all night, and for some minutes of the next morning.
+        ("2012-03-01T21:00:00", "2012-03-02T14:29:00", False),
+        ("2012-03-01T21:00:00", "2012-03-02T14:33:00", False),
+        ("2012-03-01T21:00:00", "2012-03-02T14:34:00", True),
+        ("2012-03-02T21:00:00", "2012-03-05T14:29:00", False),  # a weekend
+    ],
+)
+def test_a_minute_that_nothing_followed_in_time_is_not_traded_on(when, now, expected):
+    assert stale("1 min", when, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("when", "now", "expected"),
+    [
+        ("2012-03-01T21:00:00", "2012-03-01T21:15:00", False),
+        ("2012-03-01T21:00:00", "2012-03-02T14:00:00", False),
+        ("2012-03-01T21:00:00", "2012-03-02T21:17:00", False),
+        ("2012-03-01T21:00:00", "2012-03-02T21:17:06", True),
+        ("2012-03-02T21:00:00", "2012-03-05T14:00:00", False),
+    ],
+)
+def test_a_day_that_nothing_followed_in_time_is_not_traded_on(when, now, expected):
+    assert stale("1 day", when, now) is expected

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from quantlab.data.findings import Findings
     from quantlab.engine.result import Result
     from quantlab.live.bundle import Bundle
+    from quantlab.live.journal import Entry
     from quantlab.live.parity import ParityReport
     from quantlab.research.verdict import CheckReport
     from quantlab.strategy import Strategy
@@ -279,6 +280,17 @@ def _commands(file: Path, written: Path, live: _Live | None) -> list[str]:
     return [f"{_program()} {arguments}" for arguments in steps]
 
 
+def _fills(entries: list[Entry]) -> list[tuple[str, ...]]:
+    """Rows of a table of fills."""
+    import numpy as np
+
+    def row(body: dict[str, Any]) -> tuple[str, ...]:
+        when = str(np.datetime64(body["time_ns"], "ns"))[:16].replace("T", " ")
+        return f"{when} UTC", body["symbol"], f"{body['quantity']:+g}", f"{body['price']:,.2f}"
+
+    return [row(entry.body) for entry in entries]
+
+
 def _write_page(
     file: Path, written: Path, *, runs: dict[str, Result], live: _Live | None, commands: list[str]
 ) -> Path:
@@ -300,17 +312,15 @@ def _write_page(
     if live is not None:
         lines = [_parity_line(p).removeprefix("parity   ") for p in live.proofs]
         parts.append(Part("Parity: live beside the backtest", lines=lines))
-        entries = read_journal(live.bundle.journal_path, "intent", "execution", "ended")
-        told = [
-            f"{e.seq:>5}  {e.kind:<9}  {e.body.get('quantity', 0):+g} {e.body.get('symbol', '')}"
-            for e in entries
-        ]
+        told = _year_line(live.year).removeprefix("paper    ")
         parts.append(
             Part(
                 "A year of paper trading",
-                _year_line(live.year).removeprefix("paper    ")
-                + f". Killed after {live.year.killed_at} decisions.",
-                lines=told,
+                f"{told}. Killed after {live.year.killed_at} decisions, started again.",
+                [
+                    ("filled", "asset", "units", "price"),
+                    *_fills(read_journal(live.bundle.journal_path, "execution")),
+                ],
                 links=[("bundle/bundle.json", "what was promoted, with its evidence and limits")],
             )
         )

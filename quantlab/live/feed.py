@@ -79,6 +79,9 @@ class Feed(Protocol):
     def closed(self, now_ns: int) -> list[Row]:
         """Bars that are closed and were not given yet, oldest first."""
 
+    def is_stale(self, row: Row, now_ns: int) -> bool:
+        """Whether a later bar should have closed by now: the data have stopped, and the bar is too old to trade on."""
+
 
 def make_feed(bar_size: str, calendar: str, symbols: Sequence[str], window: Window, timing: Timing) -> Feed:
     """Feed of a bar size.
@@ -188,6 +191,13 @@ class SessionFeed:
     @staticmethod
     def _later_than(day: int, due: Sessions) -> bool:
         return int(due.day[-1]) > day
+
+    def is_stale(self, row: Row, now_ns: int) -> bool:
+        """Whether the session after the bar's is over too, with all that is waited for."""
+        wait = int((self.timing.grace_s + self.timing.late_s + self.timing.stale_s) * SECOND_NS)
+        self._look_up(now_ns)
+        k = int(np.searchsorted(self._known.close, row.time_ns, "right"))
+        return k < len(self._known.close) and int(self._known.close[k]) + wait < now_ns
 
     def _ask(self, n_sessions: int) -> dict[str, dict[int, HistoryBar]]:
         """History of every asset by session day."""
@@ -313,6 +323,14 @@ class StreamFeed:
             rows.append(Row(close, int(self._sessions.day[k]), values))
             self._given_ns = close
         return rows
+
+    def is_stale(self, row: Row, now_ns: int) -> bool:
+        """Whether the next bar of the session, or the first one of the next session, is overdue."""
+        wait = int((self.timing.grace_s + self.timing.stale_s) * SECOND_NS)
+        k = self._session_index(row.time_ns)
+        assert self._sessions is not None  # noqa: S101  # for the type checker: `_session_index` has made it
+        begins = max(row.time_ns, int(self._sessions.open[k]))
+        return begins + self.size.duration_ns + wait < now_ns
 
 
 def _values(bar: HistoryBar) -> tuple[float, float, float, float, float]:

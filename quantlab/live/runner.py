@@ -362,7 +362,7 @@ class Runner:
         for row in rows[-1:]:
             self._decide(row)
         if not rows and self.book.decided_ns < newest_ns:
-            self._decide_newest([])
+            self._decide_known()
 
     def _begin(self, rows: list[Row]) -> None:
         """Start for the first time: what the strategy wanted so far is taken over, the newest bar is decided."""
@@ -381,6 +381,18 @@ class Runner:
         self.ledger.record(Entry("seed", {"time_ns": self.window.last_ns, "assets": assets}, "seed"))
         if newest is not None:
             self._decide(newest)
+        else:
+            self._decide_known()
+
+    def _decide_known(self) -> None:
+        """Decide the newest bar that the run began with, unless a later one is overdue."""
+        last = Row(self.window.last_ns, self.window.last_session, np.empty((0, 5)))
+        if self.feed.is_stale(last, self.ledger.now_ns):
+            self.say("waiting: the newest bar is too old to trade on")
+            reason = "a later bar is overdue: the data have stopped"
+            self.ledger.record(
+                Entry("missed", {"time_ns": last.time_ns, "reason": reason}, str(last.time_ns))
+            )
         else:
             self._decide_newest([])
 
@@ -408,6 +420,9 @@ class Runner:
 
     def _decide(self, row: Row) -> None:
         """Decide one closed bar: everything it comes to is journaled in one step, then the orders are sent."""
+        if self.feed.is_stale(row, self.ledger.now_ns):
+            self._miss(row, "a later bar is overdue: the data have stopped, or came too late")
+            return
         self.window.append(row)
         self._decide_newest([_bar_entry(row, self.bundle.symbols)])
         if self.until_ns is not None and row.time_ns >= self.until_ns:
