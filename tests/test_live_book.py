@@ -91,6 +91,7 @@ def decision_body(*, quantity=0.0, last_target=0.0, position=0.0, session=1, equ
         "position": position,
         "pending": 0.0,
         "close": 50.0,
+        "mark": 50.0,
     }
     nothing = {**asset, "quantity": 0.0, "outcome": "none", "last_target": 0.0}
     return {

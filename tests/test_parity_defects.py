@@ -123,9 +123,9 @@ def cut_and(gateway, runner, after):
     gateway.faults.close_after(OrderStatus, SECOND_STEP)
     real = runner._reconnect
 
-    def spoilt(reason):
+    def spoilt(reason, *attempts):
         after(runner.book)
-        real(reason)
+        real(reason, *attempts)
 
     runner._reconnect = spoilt
 

@@ -10,10 +10,13 @@ if TYPE_CHECKING:
 
     from quantlab.live.journal import Entry
 
-__all__ = ["AssetState", "Book", "WorkingOrder", "order_ref"]
+__all__ = ["UNDECIDED", "AssetState", "Book", "WorkingOrder", "order_ref"]
 
 FILL_TOLERANCE = 1e-9
 """Units that count as nothing left of an order."""
+
+UNDECIDED = 2.0
+"""A last target that no strategy can have: the next bar of the asset decides anew, from what is held."""
 
 
 def order_ref(bundle: str, bar_time_ns: int, symbol: str, leg: int = 0) -> str:
@@ -115,6 +118,7 @@ class Book:
     orders: dict[str, WorkingOrder] = field(default_factory=dict)
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
     commissions: dict[str, float] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
     bars: list[dict[str, Any]] = field(default_factory=list)
     wanted: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent: tuple[int, int] = (-1, 0)
@@ -198,6 +202,7 @@ class Book:
         if self.equity_at[0] not in {-1, session}:
             self.equity_before = self.equity_at[1]
         self.equity_at = (session, equity)
+        gross = sum(abs(a["position"]) * a["mark"] * self.multipliers[s] for s, a in body["assets"].items())
         for symbol, said in body["assets"].items():
             state = self.assets[symbol]
             before = state.last_target
@@ -207,12 +212,16 @@ class Book:
                 self.wanted.pop(symbol, None)
             if said["quantity"]:
                 state.decision_price = said["close"]
+            # Where an order is on its way, even an order of nothing has to wait and see what that one fills.
+            if said["quantity"] or (said["outcome"] != "none" and said["pending"]):
                 self.wanted[symbol] = {
                     "ref": order_ref(self.bundle, body["time_ns"], symbol),
                     "bar_time_ns": body["time_ns"],
                     "session": session,
                     "desired": said["position"] + said["quantity"],
                     "before": before,
+                    "unit": said["mark"] * self.multipliers[symbol],
+                    "gross": gross,
                 }
 
     def _on_missed(self, body: dict[str, Any]) -> None:
@@ -252,24 +261,26 @@ class Book:
 
     def _on_execution(self, body: dict[str, Any]) -> None:
         exec_id = body["exec_id"]
-        if exec_id in self.executions:
+        if exec_id in self.seen:
             return
+        self.seen.add(exec_id)
         # What follows the last dot of an execution's id counts its corrections.
-        fill = exec_id.rpartition(".")[0] or exec_id
-        other = self._fill_of.get(fill)
+        fill, _, version = exec_id.rpartition(".")
+        other = self._fill_of.get(fill or exec_id)
         if other is not None:
-            if other >= exec_id:
+            if _count(other.rpartition(".")[2]) >= _count(version):
                 return
             self._undo(other)
+        fill = fill or exec_id
         self._fill_of[fill] = exec_id
         self.executions[exec_id] = body
         self._book(body, 1.0)
         self.cash -= self.commissions.get(exec_id, 0.0)
 
     def _undo(self, exec_id: str) -> None:
-        """Take back a fill that a correction replaces."""
+        """Take back a fill that a correction replaces; its commission stays known, so that it is not booked again."""
         self._book(self.executions.pop(exec_id), -1.0)
-        self.cash += self.commissions.pop(exec_id, 0.0)
+        self.cash += self.commissions.get(exec_id, 0.0)
 
     def _book(self, body: dict[str, Any], sign: float) -> None:
         symbol, quantity = body["symbol"], sign * body["quantity"]
@@ -296,7 +307,11 @@ class Book:
         self.assets[body["symbol"]].frozen = body["reason"]
 
     def _on_thaw(self, body: dict[str, Any]) -> None:
-        self.assets[body["symbol"]].frozen = None
+        state = self.assets[body["symbol"]]
+        state.frozen, state.last_target = None, UNDECIDED
+
+    def _on_again(self, body: dict[str, Any]) -> None:
+        self.assets[body["symbol"]].last_target = UNDECIDED
 
     def _on_halt(self, body: dict[str, Any]) -> None:
         self.halted = body["reason"]
@@ -306,3 +321,8 @@ class Book:
 
 
 INTENT_FIELDS = ("ref", "symbol", "quantity", "order_id", "client_id", "bar_time_ns", "before")
+
+
+def _count(version: str) -> int:
+    """Count a correction by its number; text that is no number counts as the first."""
+    return int(version) if version.isdigit() else 0

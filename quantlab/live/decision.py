@@ -60,8 +60,8 @@ class Decision:
         Signed raw units to order: from the position to what is wanted; 0 for none.
     outcome : ndarray of int
         Codes of `OUTCOMES`.
-    position, pending, close : ndarray
-        The book at the decision: units held, units on their way, and closes (NaN without a bar).
+    position, pending, close, mark : ndarray
+        The book at the decision: units held, units on their way, closes (NaN without a bar), and last known closes.
     cash, equity : float
         Money of the book; equity is marked at this bar's close.
     """
@@ -78,6 +78,7 @@ class Decision:
     position: NDArray[np.float64]
     pending: NDArray[np.float64]
     close: NDArray[np.float64]
+    mark: NDArray[np.float64]
     cash: float
     equity: float
 
@@ -233,6 +234,7 @@ def signal_to_decision(
         position=position,
         pending=pending,
         close=bars.close[-1].copy(),
+        mark=np.where(there, bars.close[-1], last_close),
         cash=book.cash,
         equity=equity,
     )
@@ -266,6 +268,7 @@ def decision_to_body(
             "position": float(decision.position[i]),
             "pending": float(decision.pending[i]),
             "close": number(decision.close[i]),
+            "mark": float(decision.mark[i]),
         }
         for i, symbol in enumerate(symbols)
     }

@@ -17,19 +17,20 @@ from quantlab.broker.events import (
     PositionHeld,
 )
 from quantlab.broker.orders import Ticket
-from quantlab.engine.files import write_text
+from quantlab.errors import LiveError
 from quantlab.kernels import order as od
 from quantlab.live.book import order_ref
+from quantlab.live.brakes import Brakes
 from quantlab.live.journal import Entry
 from quantlab.live.reconcile import (
     UNITS_TOLERANCE,
     Report,
     commission_to_entry,
     execution_to_entry,
-    foreign_orders,
     positions_of,
     positions_to_disagreements,
     report_to_entries,
+    strange_orders,
     unknown_orders,
 )
 from quantlab.live.risk import Exposure, order_to_breach
@@ -47,14 +48,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
-CANCELLED, FILLED = frozenset({"Cancelled", "ApiCancelled"}), "Filled"
+CANCELLED, INACTIVE, FILLED = frozenset({"Cancelled", "ApiCancelled"}), "Inactive", "Filled"
 ORDER_CANCELLED, DUPLICATE_ID = 202, 103
+
+CANCEL_FAILED = frozenset({135, 136, 161, 10147, 10148})
+"""Codes that answer a cancel whose order is not where it was thought to be: everything is asked for anew."""
 
 USUAL = frozenset({399})
 """Codes that come with every market order sent after the close: nothing to tell."""
-
-OFFLINE, ONLINE = frozenset({1100, 2110}), frozenset({1101, 1102})
-"""Codes of TWS losing Interactive Brokers, and of having it back."""
 
 REPLACING = (od.ORDERED, od.CUT_TO_FLAT)
 """Outcomes that replace a standing order."""
@@ -94,11 +95,11 @@ class Desk:
     ) -> None:
         self._bundle, self._ledger, self._client = bundle, ledger, client
         self._account, self.contracts, self._say = account, contracts, say
+        self.brakes = Brakes(bundle, ledger, say)
         self._numbers = {c.con_id: s for s, c in contracts.items()}
         self._held = dict.fromkeys(bundle.symbols, 0.0)
         self._said_filled: set[str] = set()
-        self._offline: str | None = None
-        self.must_reconcile = False
+        self._cancelling: set[int] = set()
         self._steps: dict[type, Callable[[Any], None]] = {
             Execution: self._execution,
             Commission: self._commission,
@@ -117,7 +118,9 @@ class Desk:
     # -- after a connection ----------------------------------------------------------------------------
 
     def reconcile(self) -> list[WorkingOrder]:
-        """Ask the broker for everything, bring the book to it, freeze what disagrees.
+        """Ask the broker for everything, bring the book to it, freeze what is not in order.
+
+        Positions are compared by `verify`, once what came with the answers has been taken.
 
         Returns
         -------
@@ -128,8 +131,11 @@ class Desk:
         ------
         NoAnswerError
             If an answer does not come to its end: nothing is concluded from silence.
+        LiveError
+            If orders of another client id are alive: only that id can cancel them.
         """
         client = self._client
+        self.brakes.must_reconcile = False
         client.request_positions()
         report = Report(
             open_orders=client.open_orders(everyone=True),
@@ -139,28 +145,18 @@ class Desk:
         )
         self._ledger.record_all(report_to_entries(self._book, report))
         self._held = positions_of(report.positions, self._numbers, self._account)
-        unknown = unknown_orders(self._book, report)
-        for order in [o for o in unknown if o.status]:
-            # It was at the broker once and is gone: cancelled or expired. What it filled is in the executions.
+        lost, gone = unknown_orders(self._book, report)
+        for order in gone:
             self._end(order, "cancelled", "the broker does not have it any more")
-        for symbol, why in positions_to_disagreements(self._book, self._held).items():
-            self._freeze(symbol, why)
-        for foreign in foreign_orders(self._bundle.id, self._bundle.symbols, report):
-            self._freeze(
-                foreign.contract.symbol,
-                f"an order of somebody else stands on it ({foreign.action} {abs(foreign.quantity):g}, reference "
-                f"{foreign.order_ref or 'none'}); one bundle owns an asset",
+        others = {o.client_id for o in self._book.working()} - {client.client_id}
+        if others:
+            raise LiveError(
+                f"orders of client id {min(others)} are alive, and only that id can cancel them; start with "
+                f"--client-id {min(others)}."
             )
-        self._thaw_what_agrees()
-        self._offline, self.must_reconcile = None, False
-        return [o for o in unknown if not o.status]
-
-    def _thaw_what_agrees(self) -> None:
-        """Trade assets again that were frozen for a disagreement that is gone."""
-        agreed = positions_to_disagreements(self._book, self._held)
-        for symbol, state in self._book.assets.items():
-            if state.frozen is not None and symbol not in agreed and "broker holds" in state.frozen:
-                self._ledger.record(Entry("thaw", {"symbol": symbol, "reason": "book and broker agree"}))
+        strange = strange_orders(self._book, self._bundle.symbols, self._account, report)
+        self.brakes.thaw_all_but(strange)
+        return lost
 
     def send_late(self, order: WorkingOrder, newest_ns: int) -> None:
         """Send an order that never arrived, if its bar still is the newest closed one; else it was missed.
@@ -168,17 +164,13 @@ class Desk:
         It goes out under the id and the reference that the journal gave it: should it have arrived after all, the
         broker refuses the second one.
         """
-        halted = self._stop_reason()
-        if order.bar_time_ns != newest_ns or halted or self._book.assets[order.symbol].frozen:
-            why = (
-                "a later bar has closed"
-                if order.bar_time_ns != newest_ns
-                else halted or "the asset is frozen"
-            )
-            self._say(f"missed: {order.ref} was not sent in time: {why}")
-            self._end(order, "missed", why)
-            return
-        self._place(order)
+        why = self.brakes.stop_reason() or self.brakes.reason_for(order.symbol)
+        if order.bar_time_ns != newest_ns:
+            why = "a later bar has closed"
+        if why:
+            self._end(order, "missed", f"not sent in time: {why}")
+        else:
+            self._place(order)
 
     def drop_late(self, newest_ns: int) -> None:
         """Give up what waited for an older order to end, where its bar is not the newest any more."""
@@ -201,32 +193,31 @@ class Desk:
         entries : list of Entry
             What belongs into the same step, before the decision.
         """
-        halted = self._stop_reason() or self._halt_on_loss(decision)
-        held_back, intents = self._wanted(decision, halted)
+        self.brakes.halt_on_loss(decision.session, decision.equity)
+        held_back, intents = self._wanted(decision)
         self._ledger.record(*entries, Entry("decision", body, str(decision.time_ns)), *held_back, *intents)
         self._cancel_replaced(decision)
         for entry in intents:
             self._place(self._book.orders[entry.body["ref"]])
 
-    def _wanted(self, decision: Decision, halted: str | None) -> tuple[list[Entry], list[Entry]]:
+    def _wanted(self, decision: Decision) -> tuple[list[Entry], list[Entry]]:
         """Entries of orders that are held back, and intents of those that go out now.
 
         An order whose asset still has an older one standing is neither: it waits for that one to end.
         """
         held_back: list[Entry] = []
         intents: list[Entry] = []
-        units = np.array([x.multiplier for x in self._bundle.instruments]) * np.nan_to_num(decision.close)
-        on_way = decision.position + decision.pending
-        gross, n_sent = float((np.abs(on_way) * units).sum()), self._book.sent_in(decision.session)
+        stopped = self.brakes.stop_reason()
+        units = np.array([x.multiplier for x in self._bundle.instruments]) * decision.mark
+        values = np.maximum(np.abs(decision.position), np.abs(decision.position + decision.pending)) * units
+        n_sent = self._book.sent_in(decision.session)
         for i, symbol in enumerate(self._bundle.symbols):
-            quantity = float(decision.quantity[i])
+            quantity, position = float(decision.quantity[i]), float(decision.position[i])
             if quantity == 0.0:
                 continue
             state, standing = self._book.assets[symbol], self._book.working(symbol)
-            position = float(decision.position[i])
-            exposure = Exposure(position, float(units[i]), gross, n_sent)
-            stop = halted or state.frozen
-            reason = stop or order_to_breach(quantity, exposure, self._bundle.terms.limits)
+            stop = stopped or self.brakes.reason_for(symbol)
+            reason = stop or self._breach(quantity, position, float(units[i]), float(values.sum()), n_sent)
             ref = order_ref(self._bundle.id, decision.time_ns, symbol)
             if reason:
                 # What a halt or a freeze holds back is wanted again at the next bar; what a limit refuses is not.
@@ -234,7 +225,7 @@ class Desk:
                 held_back.append(self._blocked(ref, symbol, quantity, reason, before))
                 self._say(f"held back: {quantity:+g} {symbol}: {reason}")
                 continue
-            gross += (abs(position + quantity) - abs(position)) * float(units[i])
+            values[i] = max(values[i], abs(position + quantity) * units[i])
             n_sent += 1
             if not standing:
                 wanted = {
@@ -246,25 +237,43 @@ class Desk:
                 intents.append(self._intent(wanted, symbol, quantity))
         return held_back, intents
 
+    def _breach(self, quantity: float, position: float, unit: float, gross: float, n_sent: int) -> str | None:
+        """Limit that an order would break; None if it breaks none."""
+        exposure = Exposure(position, unit, gross, n_sent)
+        return order_to_breach(quantity, exposure, self._bundle.terms.limits)
+
     def _cancel_replaced(self, decision: Decision) -> None:
         """Cancel standing orders of assets that have a newer decision."""
         for i, symbol in enumerate(self._bundle.symbols):
             if decision.outcome[i] in REPLACING:
                 for standing in self._book.working(symbol):
                     if standing.bar_time_ns != decision.time_ns:
-                        self._client.cancel_order(standing.order_id)
+                        self._cancel(standing)
+
+    def _cancel(self, order: WorkingOrder) -> None:
+        """Ask for the end of an order, once on a connection."""
+        if order.order_id not in self._cancelling:
+            self._cancelling.add(order.order_id)
+            self._client.cancel_order(order.order_id)
 
     def _send_wanted(self) -> None:
         """Send what waited for an older order of its asset to end, sized by what is held now."""
-        for symbol, wanted in list(self._book.wanted.items()):
-            if self._book.working(symbol):
-                continue
-            quantity = wanted["desired"] - self._book.assets[symbol].position
-            reason = self._stop_reason() or self._book.assets[symbol].frozen
+        ready = {s: w for s, w in self._book.wanted.items() if not self._book.working(s)}
+        if ready:
+            # A fill can follow a cancel: what is held is asked for once more before anything is sized by it.
+            self._ask_fills()
+        for symbol, wanted in ready.items():
+            position = self._book.assets[symbol].position
+            quantity = wanted["desired"] - position
+            stop = self.brakes.stop_reason() or self.brakes.reason_for(symbol)
+            reason = stop or self._breach(
+                quantity, position, wanted["unit"], wanted["gross"], self._book.sent_in(wanted["session"])
+            )
             if abs(quantity) <= UNITS_TOLERANCE:
-                reason = "nothing is left to be ordered"
+                stop, reason = None, "nothing is left to be ordered"
             if reason:
-                self._ledger.record(self._blocked(wanted["ref"], symbol, quantity, reason, wanted["before"]))
+                before = wanted["before"] if stop else None
+                self._ledger.record(self._blocked(wanted["ref"], symbol, quantity, reason, before))
                 continue
             self._ledger.record(self._intent(wanted, symbol, quantity))
             self._place(self._book.orders[wanted["ref"]])
@@ -297,47 +306,17 @@ class Desk:
         self._client.place_order(order.order_id, self.contracts[order.symbol], ticket)
         self._say(f"sent: {order.quantity:+g} {order.symbol}  ({order.ref})")
 
-    # -- halts and freezes -------------------------------------------------------------------------------
-
-    def _stop_reason(self) -> str | None:
-        """Reason why nothing is traded at all: a halt, or a TWS that is cut off."""
-        return self._halt_reason() or self._offline
-
-    def _halt_reason(self) -> str | None:
-        """Reason of a halt, from the file or the journal; a file that appeared or went is journaled."""
-        path, known = self._bundle.halt_path, self._book.halted
-        if path.exists():
-            reason = path.read_text(encoding="utf-8").strip() or "halted by its file"
-            if known is None:
-                self._ledger.record(Entry("halt", {"reason": reason}))
-                self._say(f"halted: {reason}")
-                for order in self._book.working():
-                    self._client.cancel_order(order.order_id)
-            return reason
-        if known is not None:
-            self._ledger.record(Entry("resume", {}))
-            self._say("the halt is over")
-        return None
-
-    def _halt_on_loss(self, decision: Decision) -> str | None:
-        """Halt the run where equity fell too far since the last session; the reason, if it did."""
-        book, limit = self._book, self._bundle.terms.limits.max_daily_loss
-        before = book.equity_at[1] if book.equity_at[0] not in {-1, decision.session} else book.equity_before
-        loss = before - decision.equity
-        if loss <= limit:
-            return None
-        reason = f"equity fell by {loss:,.2f} in a session, max_daily_loss is {limit:,.2f}"
-        write_text(self._bundle.halt_path, reason + "\n")
-        return self._halt_reason()
-
-    def _freeze(self, symbol: str, reason: str) -> None:
-        if self._book.assets[symbol].frozen is None:
-            self._ledger.record(Entry("freeze", {"symbol": symbol, "reason": reason}))
-            self._say(f"frozen: {symbol}: {reason}")
-
     def _end(self, order: WorkingOrder, how: str, text: str) -> None:
-        if order.ended is None:
-            self._ledger.record(Entry("ended", {"ref": order.ref, "how": how, "text": text}, order.ref))
+        """Journal that nothing more is expected of an order; a failed exit, or what a halt ended, is decided anew."""
+        if order.ended is not None:
+            return
+        rest, position = order.remaining, self._book.assets[order.symbol].position
+        unwanted = how != "missed" and order.symbol not in self._book.wanted
+        again = None
+        if unwanted and (abs(position + rest) < abs(position) or self._book.halted):
+            again = Entry("again", {"symbol": order.symbol, "ref": order.ref})
+        self._ledger.record(Entry("ended", {"ref": order.ref, "how": how, "text": text}), again)
+        self._say(f"{how}: {order.ref}: {text}")
 
     # -- what comes back ---------------------------------------------------------------------------------
 
@@ -348,7 +327,16 @@ class Desk:
             step(event)
 
     def _execution(self, event: Execution) -> None:
-        self._ledger.record(execution_to_entry(self._book, event))
+        entry = execution_to_entry(self._book, event)
+        if entry is None:
+            return
+        order = self._book.orders[entry.body["ref"]]
+        late = order.ended in {"cancelled", "rejected", "missed"}
+        self._ledger.record(entry)
+        if late:
+            self.brakes.freeze(
+                order.symbol, f"{order.ref} was filled after it was {order.ended}; restart to go on"
+            )
 
     def _commission(self, event: Commission) -> None:
         self._ledger.record(commission_to_entry(self._book, event.exec_id, event.amount, event.currency))
@@ -365,6 +353,8 @@ class Desk:
         self._note_status(order, event.status, event.perm_id)
         if event.status in CANCELLED:
             self._end(order, "cancelled", event.status)
+        elif event.status == INACTIVE and order.ended is None:
+            self.brakes.freeze(order.symbol, f"{order.ref} is inactive: it is neither alive nor refused")
 
     def _note_status(self, order: WorkingOrder, status: str, perm_id: int | None) -> None:
         """Journal that the broker has an order, once; what it says later on is kept, and executions are the truth."""
@@ -380,10 +370,7 @@ class Desk:
             self._held[symbol] = event.quantity
 
     def _notice(self, event: Notice) -> None:
-        if event.code in OFFLINE:
-            self._offline = f"TWS lost Interactive Brokers ({event.code})"
-        elif event.code in ONLINE:
-            self.must_reconcile = True
+        self.brakes.on_code(event.code)
         order = self._book.working_id(event.request_id)
         if event.severity != "info" and event.code not in USUAL:
             body = {
@@ -399,44 +386,50 @@ class Desk:
         if event.code == DUPLICATE_ID:
             # The id was used: the order, or another one, has been there. Nothing may be concluded but that.
             self._end(order, "rejected", event.text)
-            self._freeze(order.symbol, f"order id {order.order_id} was used before ({event.text})")
+            self.brakes.freeze(order.symbol, f"order id {order.order_id} was used before ({event.text})")
         elif event.code == ORDER_CANCELLED:
             self._end(order, "cancelled", event.text)
         elif event.severity == "order":
             self._end(order, "rejected", event.text)
+        elif event.code in CANCEL_FAILED:
+            self.brakes.must_reconcile = True
         elif event.code not in POLICIES and event.severity != "info":
-            self._freeze(order.symbol, f"code {event.code} on a live order is not known: {event.text}")
+            self.brakes.freeze(order.symbol, f"code {event.code} on a live order is not known: {event.text}")
 
     def _failure(self, event: CallbackFailure) -> None:
         self._ledger.record(
             Entry("notice", {"callback": event.callback, "text": event.text, "severity": "failure"})
         )
         self._say(f"a message of the broker could not be read ({event.callback}): {event.text}")
-        for symbol in self._bundle.symbols:
-            self._freeze(symbol, "a message of the broker was lost; restart to reconcile")
+        self.brakes.must_reconcile = True
+
+    # -- once everything that was sent has been answered ---------------------------------------------------
 
     def verify(self) -> bool:
-        """Compare book and broker once everything sent has been answered; ask again where they differ, then freeze.
+        """Compare book and broker; ask again where they differ, hold the asset back, and freeze it if it stays so.
 
         An order that is said to be filled without an execution, and a position that is not the book's, mean a report
-        that was lost: the executions are asked for once more. What differs even then is not traded.
+        that was lost or is late: executions and positions are asked for once more.
 
         Returns
         -------
         bool
             Whether the broker was asked, so that further reports may be waiting.
         """
-        if not self._doubts():
+        if not self._differences():
+            self.brakes.doubt({})
             return False
-        client = self._client
-        report = Report((), client.executions(), (), client.positions())
-        self._ledger.record_all(report_to_entries(self._book, report))
-        self._held = positions_of(report.positions, self._numbers, self._account)
-        for symbol, why in self._doubts().items():
-            self._freeze(symbol, why)
+        self._ask_fills()
+        self._held = positions_of(self._client.positions(), self._numbers, self._account)
+        self.brakes.doubt(self._differences())
         return True
 
-    def _doubts(self) -> dict[str, str]:
+    def _ask_fills(self) -> None:
+        """Ask for executions, and book those that are not known."""
+        for event in self._client.executions():
+            self._execution(event)
+
+    def _differences(self) -> dict[str, str]:
         """Assets whose book cannot be right, each with why; those that are frozen already are left out."""
         traded = {s for s in self._bundle.symbols if self._book.assets[s].frozen is None}
         quiet = {s: q for s, q in self._held.items() if s in traded and not self._book.working(s)}
@@ -444,11 +437,14 @@ class Desk:
         for order in self._book.working():
             if order.ref in self._said_filled and order.symbol in traded:
                 found[order.symbol] = (
-                    f"the broker holds that {order.ref} is filled, and reports no execution for {order.remaining:+g}"
+                    f"the broker holds that {order.ref} is filled, and reports no execution for "
+                    f"{order.remaining:+g}"
                 )
         return found
 
     def settle(self) -> None:
-        """Do what was waiting: halts that were asked for, orders that waited for older ones."""
-        self._halt_reason()
+        """Do what was waiting: cancels of a halt, orders that waited for older ones."""
+        if self.brakes.halt_reason():
+            for order in self._book.working():
+                self._cancel(order)
         self._send_wanted()

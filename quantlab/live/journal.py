@@ -34,6 +34,7 @@ KINDS = (
     "commission",  # what a fill cost
     "freeze",  # an asset that is not traded until somebody looked
     "thaw",  # an asset that is traded again
+    "again",  # an exit that failed: the next bar decides the asset anew
     "halt",  # nothing is traded until it is resumed
     "resume",  # a halt is over
     "notice",  # a message of the broker

@@ -19,10 +19,10 @@ __all__ = [
     "Report",
     "commission_to_entry",
     "execution_to_entry",
-    "foreign_orders",
     "positions_of",
     "positions_to_disagreements",
     "report_to_entries",
+    "strange_orders",
     "unknown_orders",
 ]
 
@@ -52,7 +52,7 @@ class Report:
 def execution_to_entry(book: Book, event: Execution) -> Entry | None:
     """Entry of a fill of ours; None for one that is known, or that is not ours."""
     order = book.order_of(event.order_ref, event.perm_id or 0, (event.client_id, event.order_id))
-    if order is None or event.exec_id in book.executions:
+    if order is None or event.exec_id in book.seen:
         return None
     body = {
         "exec_id": event.exec_id,
@@ -90,7 +90,7 @@ def report_to_entries(book: Book, report: Report) -> list[Entry]:
             continue
         if abs(order.remaining - filled.get(order.ref, 0.0)) > UNITS_TOLERANCE:
             body = {"ref": order.ref, "how": DEAD[done.status], "text": done.status_text or done.status}
-            entries.append(Entry("ended", body, order.ref))
+            entries.append(Entry("ended", body))
     for live in report.open_orders:
         order = book.order_of(live.order_ref, live.perm_id or 0, (live.client_id, live.order_id))
         if order is not None and (order.status, order.perm_id) != (live.status, live.perm_id or 0):
@@ -100,18 +100,55 @@ def report_to_entries(book: Book, report: Report) -> list[Entry]:
     return entries
 
 
-def unknown_orders(book: Book, report: Report) -> list[WorkingOrder]:
-    """Orders of ours that the broker knows nothing of, although it answered everything: they never arrived."""
-    known: list[OrderOpen | Execution | CompletedOrder]
-    known = [*report.open_orders, *report.executions, *report.completed]
-    refs, perms = {e.order_ref for e in known}, {e.perm_id for e in known if e.perm_id}
-    return [o for o in book.working() if o.ref not in refs and o.perm_id not in perms and not o.filled]
+def unknown_orders(book: Book, report: Report) -> tuple[list[WorkingOrder], list[WorkingOrder]]:
+    """Tell orders of ours that never arrived from those that were at the broker and are gone.
+
+    Returns
+    -------
+    lost : list of WorkingOrder
+        The broker knows nothing of them, although it answered everything.
+    gone : list of WorkingOrder
+        They have been there, and are not open any more: cancelled or expired, what they filled is in the executions.
+    """
+    is_open = {o.order_ref for o in report.open_orders} | {o.perm_id for o in report.open_orders if o.perm_id}
+    known: list[Execution | CompletedOrder] = [*report.executions, *report.completed]
+    seen = {e.order_ref for e in known} | {e.perm_id for e in known if e.perm_id}
+    missing = [o for o in book.working() if o.ref not in is_open and o.perm_id not in is_open]
+    gone = [o for o in missing if o.status or o.filled or o.ref in seen or o.perm_id in seen]
+    return [o for o in missing if o not in gone], gone
 
 
-def foreign_orders(bundle: str, symbols: Iterable[str], report: Report) -> list[OrderOpen]:
-    """Open orders of other bundles, programs or people on the bundle's assets."""
-    ours, traded = f"QL-{bundle[:8]}-", set(symbols)
-    return [o for o in report.open_orders if not o.order_ref.startswith(ours) and o.contract.symbol in traded]
+def strange_orders(book: Book, symbols: Iterable[str], account: str, report: Report) -> dict[str, str]:
+    """Assets on which something stands or happened that the journal does not know, each with what it is.
+
+    Open orders of other bundles, programs or people; and orders, fills and finished orders that carry the bundle's own
+    name though the journal never heard of them: it was lost, or copied.
+    """
+    ours, traded = f"QL-{book.bundle[:8]}-", set(symbols)
+    found: dict[str, str] = {}
+    items: list[OrderOpen | Execution | CompletedOrder]
+    items = [*report.open_orders, *report.executions, *report.completed]
+    for item in items:
+        contract = item.contract
+        if (
+            item.account != account
+            or contract.symbol not in traded
+            or contract.security_type in {"OPT", "FOP"}
+        ):
+            continue
+        if item.order_ref.startswith(ours) and item.order_ref not in book.orders:
+            found[contract.symbol] = (
+                f"the broker has {item.order_ref}, which this journal does not know: it was lost, or the bundle was "
+                "copied"
+            )
+    for order in report.open_orders:
+        mine = order.order_ref.startswith(ours) or order.contract.symbol not in traded
+        if not mine and order.account == account and order.contract.security_type not in {"OPT", "FOP"}:
+            found[order.contract.symbol] = (
+                f"an order of somebody else stands on it ({order.quantity:+g}, reference {order.order_ref or 'none'}); "
+                "one bundle owns an asset"
+            )
+    return found
 
 
 def positions_of(

@@ -6,6 +6,7 @@ is ordered, it also says that everything sent before has arrived and everything 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from quantlab.broker.accounts import PAPER_PREFIX, is_paper
 from quantlab.broker.contracts import contract_of, find_contract, instrument_of
 from quantlab.broker.events import CurrentTime, Disconnected
-from quantlab.errors import BrokerError, LiveError, NoAnswerError, NotConnectedError
+from quantlab.errors import BrokerError, LiveError, NoAnswerError, NotConnectedError, QuantlabError
 from quantlab.live.decision import Decision, Sizer, bars_to_signal, decision_to_body, signal_to_decision
 from quantlab.live.desk import Desk
 from quantlab.live.feed import Timing, make_feed
@@ -37,8 +38,14 @@ __all__ = ["Runner", "Seams"]
 CLOCK_TIMEOUT_S = 30.0
 """The broker's clock answers within this, or the connection counts as dead."""
 
-RECONNECTS = 8
-"""Attempts to connect again before the run ends."""
+RECONNECTS = 100
+"""Attempts to connect again before the run ends: the broker's nightly restart takes up to an hour."""
+
+FIRST_ATTEMPTS = 3
+"""The same where a run has only begun: somebody is there to read what is wrong."""
+
+LOST = (NotConnectedError, NoAnswerError)
+"""Faults of a first start that are tried again; others, such as an unknown symbol, are said at once."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
@@ -138,21 +145,30 @@ class Runner:
         BrokerError
             If the broker cannot be reached (again).
         """
+        reason = "it was defective"
         try:
             greeting = self._dial()
-            self._guarded(lambda: self._start(greeting))
+            self._guarded(lambda: self._start(greeting), LOST, FIRST_ATTEMPTS)
             while not self._stopping:
-                self._guarded(self._turn)
-            self._guarded(self._part)
+                self._guarded(self._turn, (BrokerError,))
+            self._guarded(self._part, (BrokerError,))
+            reason = "it was done, or was asked to"
+        except QuantlabError as error:
+            reason = str(error)
+            raise
         finally:
             self.close()
+            if self.book.decided_ns:
+                self.ledger.record(Entry("stopped", {"reason": reason}))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Do a step; connect again if the connection is lost in it."""
+    def _guarded(
+        self, step: Callable[[], None], faults: tuple[type[BrokerError], ...], attempts: int = RECONNECTS
+    ) -> None:
+        """Do a step; connect again after a fault: what was subscribed and asked for is then made anew."""
         try:
             step()
-        except (NotConnectedError, NoAnswerError) as error:
-            self._reconnect(str(error))
+        except faults as error:
+            self._reconnect(str(error), attempts)
 
     def _part(self) -> None:
         """Make sure that what was sent has arrived: closing a socket may throw away what is still in it."""
@@ -174,15 +190,9 @@ class Runner:
         """Ask the broker's clock, take what comes before the answer, and do what its time is due for."""
         assert self.client is not None and self.desk is not None  # noqa: S101, PT018  # for the type checker
         self.client.request_current_time()
-        while True:
-            event = self.client.next(CLOCK_TIMEOUT_S)
-            if event is None:
-                raise NoAnswerError(f"the broker's clock did not answer within {CLOCK_TIMEOUT_S:g} s")
-            if isinstance(event, CurrentTime):
-                break
-            self._take(event)
+        event = self._take_until(lambda e: isinstance(e, CurrentTime), "the broker's clock did not answer")
         before, self.ledger.now_ns = self.ledger.now_ns, event.time_ns
-        if self.desk.must_reconcile:
+        if self.desk.brakes.must_reconcile:
             self._resume(self.client, self.desk)
         if self.desk.verify():
             self._drain()
@@ -193,6 +203,24 @@ class Runner:
             self._stopping = self._stopping or self._idle > 1
         if self.timing.poll_s and not self._stopping:
             self._wait(self.timing.poll_s)
+
+    def _take_until(self, wanted: Callable[[Event], bool], failure: str) -> Any:
+        """Take events until one is wanted, which is given back and not taken.
+
+        Raises
+        ------
+        NoAnswerError
+            If it does not come in time, whatever else comes.
+        """
+        assert self.client is not None  # noqa: S101  # for the type checker
+        deadline = time.monotonic() + CLOCK_TIMEOUT_S
+        while True:
+            event = self.client.next(max(0.0, deadline - time.monotonic()))
+            if event is not None and wanted(event):
+                return event
+            if event is None or time.monotonic() > deadline:
+                raise NoAnswerError(f"{failure} within {CLOCK_TIMEOUT_S:g} s")
+            self._take(event)
 
     def _drain(self) -> None:
         """Take everything that has come already."""
@@ -231,9 +259,11 @@ class Runner:
     def _start(self, greeting: Greeting) -> None:
         """Reconcile, subscribe, catch up on a new connection: only then is anything traded."""
         assert self.client is not None  # noqa: S101  # for the type checker
-        # Asking for the time is a step of the loop, which may move simulated time: the greeting tells it without.
-        self.ledger.now_ns = greeting.time_ns or self.client.current_time()
         account = self._account(greeting.accounts)
+        # Simulated time moves when it is asked for, and the greeting tells it without. A real greeting is no clock: its
+        # zone is an abbreviation, which some write wrongly in summer.
+        told = greeting.time_ns if self.timing.poll_s == 0.0 else None
+        self.ledger.now_ns = told or self.client.current_time()
         contracts = self._contracts(self.client)
         self.desk = self.seams.desk(
             self.bundle,
@@ -308,7 +338,7 @@ class Runner:
             found[ours.symbol] = contract_of(ours, details.contract.con_id)
         return found
 
-    def _reconnect(self, reason: str) -> None:
+    def _reconnect(self, reason: str, attempts: int = RECONNECTS) -> None:
         """Connect again, with growing pauses; orders stay where they are and are asked for afterwards.
 
         Raises
@@ -319,18 +349,21 @@ class Runner:
         self.say(f"connection lost: {reason}")
         self.ledger.record(Entry("lost", {"reason": reason}))
         pause = FIRST_PAUSE_S
-        for attempt in range(1, RECONNECTS + 1):
+        for attempt in range(1, attempts + 1):
             self.close()
             try:
                 self._start(self._dial())
-            except (NotConnectedError, NoAnswerError) as error:
+            except BrokerError as error:
                 self.say(f"attempt {attempt} to connect again failed: {error}")
-                self.pause(pause)
+                for _ in range(int(pause)):
+                    if self._stopping:
+                        return
+                    self.pause(1.0)
                 pause = min(2.0 * pause, LONGEST_PAUSE_S)
             else:
                 return
         raise BrokerError(
-            f"the connection was lost ({reason}) and {RECONNECTS} attempts to connect again failed. Standing orders "
+            f"the connection was lost ({reason}) and {attempts} attempts to connect again failed. Standing orders "
             "stay at the broker; start 'quantlab paper' again when it is back, it reconciles first."
         )
 
@@ -343,12 +376,15 @@ class Runner:
         new is decided, since that depends on what became of them.
         """
         assert self.client is not None and self.desk is not None  # noqa: S101, PT018  # for the type checker
+        deadline = time.monotonic() + CLOCK_TIMEOUT_S
         while not getattr(self.feed, "ready", True):
-            event = self.client.next(CLOCK_TIMEOUT_S)
+            event = self.client.next(max(0.0, deadline - time.monotonic()))
             if event is None:
                 raise NoAnswerError(f"history was not complete within {CLOCK_TIMEOUT_S:g} s")
             self._take(event)
         self._drain()
+        if self.desk.verify():
+            self._drain()
         rows = self.feed.closed(self.ledger.now_ns)
         newest_ns = rows[-1].time_ns if rows else self.window.last_ns
         for order in lost:
