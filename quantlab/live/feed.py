@@ -20,8 +20,6 @@ from quantlab.live.window import Row
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from quantlab.broker.client import Client
     from quantlab.broker.contracts import ContractId
     from quantlab.live.window import Window
@@ -37,7 +35,13 @@ OVERLAP = 5
 """Bars that are fetched again although they are known, to see that history is still the same."""
 
 HISTORY_TOLERANCE = 1e-9
-"""Relative difference up to which two prices of one bar are the same."""
+"""Relative difference up to which two prices of one bar are the same: what was promoted on does not change."""
+
+LIVE_TOLERANCE = 0.02
+"""The same for bars that were taken live: history corrects them by a little, a split does not."""
+
+ASK_AGAIN_S = 30.0
+"""Between two questions for a daily bar that is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +102,25 @@ def make_feed(bar_size: str, calendar: str, symbols: Sequence[str], window: Wind
     return kind(size, calendar, tuple(symbols), window, timing)
 
 
-def compare_overlap(
-    symbol: str, close: float, known: NDArray[np.float64] | None, column: int, when: str
-) -> None:
-    """Test that the broker's history still is what was promoted on.
+def compare_overlap(symbol: str, bar: HistoryBar, close_ns: int, window: Window, column: int) -> None:
+    """Test that the broker's history still is what is known of a bar.
 
     Raises
     ------
     LiveError
         If a bar differs: a split, a correction, or other data.
     """
+    known = window.at(close_ns)
     if known is None or np.isnan(known[column, 3]):
         return
-    before = float(known[column, 3])
-    if abs(close - before) > HISTORY_TOLERANCE * abs(before):
+    before, close = float(known[column, 3]), bar.close
+    tolerance = HISTORY_TOLERANCE if window.is_first(close_ns) else LIVE_TOLERANCE
+    if not abs(close - before) <= tolerance * abs(before):
+        when = str(np.datetime64(close_ns, "ns"))[:16]
         raise LiveError(
-            f"the broker's history of {symbol} differs from the bundle's: its close of {when} is {close!r}, the bundle "
-            f"has {before!r} (ratio {close / before:.6g}). A split or a correction changes history: fetch it again "
-            "('quantlab data fetch'), and promote again."
+            f"the broker's history of {symbol} differs from the bundle's: its close of {when} UTC is {close!r}, the "
+            f"bundle has {before!r} (ratio {close / before:.6g}). A split or a correction changes history: fetch it "
+            "again ('quantlab data fetch'), and promote again."
         )
 
 
@@ -132,6 +137,7 @@ class SessionFeed:
     _contracts: Mapping[str, ContractId] = field(default_factory=dict)
     _sessions: Sessions | None = None
     _given: int = -1
+    _ask_ns: int = 0
 
     def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:
         """Begin on a new connection: history must still be what the known bars are, or nothing is decided on it."""
@@ -169,9 +175,11 @@ class SessionFeed:
     def closed(self, now_ns: int) -> list[Row]:
         """Ask for the sessions that are over; a bar that an asset lacks is waited for up to ``late_s``."""
         due = self._due(now_ns)
-        if due is None or self._client is None:
+        if due is None or self._client is None or now_ns < self._ask_ns:
             return []
-        found = self._ask(len(due.day))
+        found = self._ask(len(due.day) + 1)
+        for i, symbol in enumerate(self.symbols):
+            self._compare(symbol, i, found[symbol])
         late = now_ns - int((self.timing.grace_s + self.timing.late_s) * SECOND_NS)
         rows = []
         for day, close in zip(due.day.tolist(), due.close.tolist(), strict=True):
@@ -182,6 +190,7 @@ class SessionFeed:
                     values[i] = _values(bar)
             missing = np.isnan(values[:, 3])
             if missing.any() and close > late and not self._later_than(day, due):
+                self._ask_ns = now_ns + int(ASK_AGAIN_S * SECOND_NS)
                 break
             self._given = day
             if not missing.all():
@@ -215,8 +224,7 @@ class SessionFeed:
         for day, bar in found.items():
             k = int(np.searchsorted(days, day))
             if day <= self._given and k < len(days) and days[k] == day:
-                known = self.window.at(int(closes[k]))
-                compare_overlap(symbol, bar.close, known, column, str(np.datetime64(day, "D")))
+                compare_overlap(symbol, bar, int(closes[k]), self.window, column)
 
 
 @dataclass
@@ -234,11 +242,17 @@ class StreamFeed:
     _newest: list[int] = field(default_factory=list)
     _waiting: set[int] = field(default_factory=set)
     _given_ns: int = 0
+    _asked_ns: int = 0
+    _gap_ns: int = 0
+    _contracts: Mapping[str, ContractId] = field(default_factory=dict)
     _sessions: Sessions | None = None
 
     def start(self, client: Client, contracts: Mapping[str, ContractId], now_ns: int) -> None:
         """Subscribe every asset; what is missing since the last bar comes first."""
-        self._client = client
+        if self._client is client:
+            for request in self._requests:
+                client.unsubscribe(request)
+        self._client, self._contracts, self._asked_ns = client, contracts, now_ns
         self._given_ns = max(self._given_ns, self.window.last_ns)
         self._bars, self._newest = {}, [0] * len(self.symbols)
         gap_s = (
@@ -283,9 +297,8 @@ class StreamFeed:
             raise LiveError(f"a bar of {self.symbols[column]} has no instant as its time: {bar.time_text!r}.")
         close = self._close_of(bar.time_ns)
         if close <= self._given_ns:
-            when = str(np.datetime64(close, "ns"))[:19]
             if self._waiting:
-                compare_overlap(self.symbols[column], bar.close, self.window.at(close), column, when)
+                compare_overlap(self.symbols[column], bar, close, self.window, column)
             return
         self._bars.setdefault(close, {})[column] = bar
         self._newest[column] = max(self._newest[column], close)
@@ -306,7 +319,7 @@ class StreamFeed:
 
     def closed(self, now_ns: int) -> list[Row]:
         """Bars that are over: for every asset a later one has come, or the clock has passed their close."""
-        if not self.ready:
+        if not self.ready or self._begin_again(now_ns):
             return []
         rows = []
         grace = int(self.timing.grace_s * SECOND_NS)
@@ -315,14 +328,54 @@ class StreamFeed:
             if not passed and now_ns < close + grace:
                 break
             bars = self._bars.pop(close)
+            if not passed and self.timing.grace_s:
+                self._confirm(close, bars)
             values = np.full((len(self.symbols), 5), np.nan)
             for column, bar in bars.items():
                 values[column] = _values(bar)
             k = self._session_index(close - 1)
             assert self._sessions is not None  # noqa: S101  # for the type checker
-            rows.append(Row(close, int(self._sessions.day[k]), values))
+            if not np.isnan(values[:, 3]).all():
+                rows.append(Row(close, int(self._sessions.day[k]), values))
             self._given_ns = close
         return rows
+
+    def _next_ns(self) -> int:
+        """Close of the bar that follows the last one given, in its session or in the next one."""
+        k = self._session_index(self._given_ns)
+        assert self._sessions is not None  # noqa: S101  # for the type checker
+        return self._close_of(max(self._given_ns, int(self._sessions.open[k])))
+
+    def _begin_again(self, now_ns: int) -> bool:
+        """Subscribe anew where bars are missing: a stream can die, or skip, without a word. Once for each gap.
+
+        A bar that is still missing then is one without a trade.
+        """
+        if not self.timing.grace_s or self._client is None:
+            return False
+        wanted = self._next_ns()
+        wait = int((self.timing.grace_s + self.timing.stale_s) * SECOND_NS)
+        skipped = bool(self._bars) and min(self._bars) > wanted
+        silent = not self._bars and now_ns > wanted + wait
+        if not (skipped or silent) or self._gap_ns == wanted:
+            return False
+        self._gap_ns = wanted
+        self.start(self._client, self._contracts, now_ns)
+        return True
+
+    def _confirm(self, close: int, bars: dict[int, HistoryBar]) -> None:
+        """Ask history for a bar that only the clock has closed: its last update may be from its middle."""
+        assert self._client is not None  # noqa: S101  # for the type checker
+        for column, symbol in enumerate(self.symbols):
+            if self._newest[column] > close:
+                continue
+            seconds = max(5 * self.size.duration_ns // SECOND_NS, 60)
+            duration = f"{seconds} S" if seconds <= 86_400 else "2 D"
+            found = self._client.history(self._contracts[symbol], duration=duration, bar_size=str(self.size))
+            final = [b for b in found if b.time_ns is not None and self._close_of(b.time_ns) == close]
+            bars.pop(column, None)
+            if final:
+                bars[column] = final[-1]
 
     def is_stale(self, row: Row, now_ns: int) -> bool:
         """Whether the next bar of the session, or the first one of the next session, is overdue."""
@@ -334,8 +387,11 @@ class StreamFeed:
 
 
 def _values(bar: HistoryBar) -> tuple[float, float, float, float, float]:
-    volume = np.nan if bar.volume is None else bar.volume
-    return bar.open, bar.high, bar.low, bar.close, volume
+    """Prices and volume of a bar; all NaN, which is no bar, where a price cannot be one."""
+    prices = bar.open, bar.high, bar.low, bar.close
+    if not all(0.0 < p < np.inf for p in prices):
+        return (np.nan,) * 5
+    return *prices, np.nan if bar.volume is None else bar.volume
 
 
 def _day(bar: HistoryBar) -> int:

@@ -269,6 +269,11 @@ def refuse_bars(bars: Bars) -> None:
         raise DataError(
             "these bars have no exchange calendar, so nobody knows when they close; make them with one."
         )
+    currencies = sorted({x.currency for x in bars.instruments})
+    if len(currencies) > 1:
+        raise DataError(
+            f"these assets trade in {', '.join(currencies)}, and a bundle's book is in one currency; promote apart."
+        )
     if not bars.member.all() or bars.fields:
         raise DataError(
             "a changing universe (member) and further fields are not streamed by the broker; such a strategy cannot be "

@@ -70,6 +70,10 @@ class Window:
         """Session of the newest bar."""
         return int(self._session[self.n_bars - 1])
 
+    def is_first(self, time_ns: int) -> bool:
+        """Whether a bar is one of those that were there at the beginning."""
+        return time_ns <= int(self._first.time[-1])
+
     def append(self, row: Row) -> None:
         """Add one row, which must be newer than the last one.
 
