@@ -130,7 +130,7 @@ class Stage:
         self.desk.on_event(ev.OrderStatus(order.order_id, status, 0, 0, None, 7, 0, None, 1, ""))
 
     def kinds(self, *kinds):
-        return [e for e in self.journal.entries(*kinds)]
+        return list(self.journal.entries(*kinds))
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,18 @@ def test_orders_of_another_client_id_stop_the_start(stage):
     first = stage.order()
     stage.client.open.append(
         ev.OrderOpen(
-            first.order_id, 7, 1, first.ref, CONTRACTS["A"], "BUY", 100.0, "MKT", None, "Submitted", None, ACCOUNT
+            first.order_id,
+            7,
+            1,
+            first.ref,
+            CONTRACTS["A"],
+            "BUY",
+            100.0,
+            "MKT",
+            None,
+            "Submitted",
+            None,
+            ACCOUNT,
         )
     )
     stage.client.client_id = 2
@@ -379,7 +390,18 @@ def test_a_halt_ends_standing_orders_on_every_connection(stage):
     # The cancel was lost with the connection: the order is open, and is cancelled on the new one.
     stage.client.open.append(
         ev.OrderOpen(
-            first.order_id, 7, 1, first.ref, CONTRACTS["A"], "BUY", 100.0, "MKT", None, "Submitted", None, ACCOUNT
+            first.order_id,
+            7,
+            1,
+            first.ref,
+            CONTRACTS["A"],
+            "BUY",
+            100.0,
+            "MKT",
+            None,
+            "Submitted",
+            None,
+            ACCOUNT,
         )
     )
     stage.connect()

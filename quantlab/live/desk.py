@@ -331,12 +331,10 @@ class Desk:
         if entry is None:
             return
         order = self._book.orders[entry.body["ref"]]
-        late = order.ended in {"cancelled", "rejected", "missed"}
+        ended = order.ended
         self._ledger.record(entry)
-        if late:
-            self.brakes.freeze(
-                order.symbol, f"{order.ref} was filled after it was {order.ended}; restart to go on"
-            )
+        if ended in {"cancelled", "rejected", "missed"}:
+            self.brakes.freeze(order.symbol, f"{order.ref} was filled after it was {ended}; restart to go on")
 
     def _commission(self, event: Commission) -> None:
         self._ledger.record(commission_to_entry(self._book, event.exec_id, event.amount, event.currency))
