@@ -160,8 +160,7 @@ class SendsFirst(Desk):
     """The order leaves before it is journaled."""
 
     def execute(self, decision, body, entries):
-        halted = self._stop_reason()
-        held_back, intents = self._wanted(decision, halted)
+        held_back, intents = self._wanted(decision)
         from quantlab.live.book import WorkingOrder
         from quantlab.live.journal import Entry
 
