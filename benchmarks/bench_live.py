@@ -163,6 +163,7 @@ def measure_loop(n_assets: int, n_bars: int) -> dict[str, Any]:
             thread = threading.Thread(target=run, daemon=True)
             thread.start()
             wait_for(lambda: len(Timed.sent) >= n_assets)
+            wait_for(lambda: len(gateway.orders()) >= n_assets)
             runner = running[0]
             updates = note_updates(gateway)
             first: list[int] = []
@@ -174,6 +175,8 @@ def measure_loop(n_assets: int, n_bars: int) -> dict[str, Any]:
                     break
                 if len(updates) == n_assets:
                     wait_for(lambda before=before: len(Timed.sent) >= before + n_assets)
+                    # Time goes on when the gateway has them, or they would still stand at the next bar.
+                    wait_for(lambda: len(gateway.orders()) >= len(Timed.sent))
                     first.append(Timed.sent[before] - updates[-1])
                     last.append(Timed.sent[before + n_assets - 1] - updates[-1])
             runner.stop()
