@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.broker.accounts import PAPER_PREFIX, is_paper
-from quantlab.broker.contracts import contract_of, find_contract, instrument_of
 from quantlab.broker.events import CurrentTime, Disconnected
-from quantlab.errors import BrokerError, LiveError, NoAnswerError, NotConnectedError, QuantlabError
+from quantlab.errors import BrokerError, NoAnswerError, NotConnectedError, QuantlabError
 from quantlab.live.decision import Decision, Sizer, bars_to_signal, decision_to_body, signal_to_decision
 from quantlab.live.desk import Desk
 from quantlab.live.feed import Timing, make_feed
 from quantlab.live.journal import Entry
+from quantlab.live.opening import choose_account, find_contracts
 from quantlab.live.window import Row, Window, body_to_row, row_to_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quantlab.broker.client import Client
-    from quantlab.broker.contracts import ContractId
     from quantlab.broker.events import Event
     from quantlab.broker.line import Greeting
     from quantlab.live.book import Book, WorkingOrder
@@ -259,12 +257,14 @@ class Runner:
     def _start(self, greeting: Greeting) -> None:
         """Reconcile, subscribe, catch up on a new connection: only then is anything traded."""
         assert self.client is not None  # noqa: S101  # for the type checker
-        account = self._account(greeting.accounts)
+        account = choose_account(self.book.account, greeting.accounts)
+        if self.book.account is None:
+            self.ledger.record(Entry("account", {"account": account}, "account"))
         # Simulated time moves when it is asked for, and the greeting tells it without. A real greeting is no clock: its
         # zone is an abbreviation, which some write wrongly in summer.
         told = greeting.time_ns if self.timing.poll_s == 0.0 else None
         self.ledger.now_ns = told or self.client.current_time()
-        contracts = self._contracts(self.client)
+        contracts = find_contracts(self.client, self.bundle.instruments)
         self.desk = self.seams.desk(
             self.bundle,
             self.ledger,
@@ -286,57 +286,6 @@ class Runner:
         self.ledger.record(self._connected)
         self._catch_up(lost)
         self._live = True
-
-    def _account(self, accounts: tuple[str, ...]) -> str:
-        """Account to trade: the one of the journal, else the only one; paper money only.
-
-        Raises
-        ------
-        LiveError
-            For a real-money account, and for several accounts.
-        """
-        known = self.book.account
-        if known is None:
-            if len(accounts) != 1:
-                raise LiveError(
-                    f"the connection has {len(accounts)} accounts ({', '.join(accounts)}); a bundle trades one. Log in "
-                    "with a single paper account."
-                )
-            known = accounts[0]
-        if known not in accounts:
-            raise LiveError(
-                f"this bundle trades {known}, and the connection has {', '.join(accounts) or 'no account'}; "
-                "log in there."
-            )
-        if not is_paper(known):
-            raise LiveError(
-                f"{known} is a real-money account (paper accounts begin with {PAPER_PREFIX}); 'quantlab paper' trades "
-                "paper money only. Log in to the paper account, port 7497 (TWS) or 4002 (IB Gateway)."
-            )
-        if self.book.account is None:
-            self.ledger.record(Entry("account", {"account": known}, "account"))
-        return known
-
-    def _contracts(self, client: Client) -> dict[str, ContractId]:
-        """Contract of every instrument, looked up and compared with what was promoted.
-
-        Raises
-        ------
-        LiveError
-            If the broker's contract has another multiplier, currency or lot than the bundle's instrument.
-        """
-        found = {}
-        for ours in self.bundle.instruments:
-            details = find_contract(client, ours.symbol, ours.security_type, ours.exchange, ours.currency)
-            theirs = instrument_of(details)
-            for name in ("multiplier", "currency", "lot"):
-                if getattr(ours, name) != getattr(theirs, name):
-                    raise LiveError(
-                        f"{name} of {ours.symbol} is {getattr(theirs, name)!r} at the broker and "
-                        f"{getattr(ours, name)!r} in the bundle; fetch the data again and promote again."
-                    )
-            found[ours.symbol] = contract_of(ours, details.contract.con_id)
-        return found
 
     def _reconnect(self, reason: str, attempts: int = RECONNECTS) -> None:
         """Connect again, with growing pauses; orders stay where they are and are asked for afterwards.
