@@ -336,3 +336,39 @@ def test_a_mute_peer_ends_the_start_within_its_deadline(run, bundle):
         code, _, err = run("paper", bundle, "--gateway", f"{LOCAL}:{peer.port}")
     assert code == 2
     assert str(peer.port) in err
+
+
+def test_a_run_that_is_stopped_while_it_has_no_connection_ends_without_a_fault(promoted, tmp_path):
+    from quantlab.broker.client import Client
+    from quantlab.live.feed import Timing
+    from quantlab.live.ledger import Ledger
+    from quantlab.live.runner import Runner
+
+    place = shutil.copytree(promoted, tmp_path / "bundle")
+    bundle, said = read_bundle(place), []
+    gateway = Gateway(Market.of_sample(["AAPL", "IBM"]), speed="max", start="2013-01-02").start()
+    port = gateway.port
+    with Journal.open(bundle.journal_path, bundle.id, durable=False) as journal:
+        runner = Runner(
+            bundle,
+            lambda: Client(port=port, client_id=1, allow_orders=True, messages_per_s=None),
+            Ledger(bundle, journal),
+            timing=Timing.replay(),
+            say=said.append,
+            # The first pause is the time at which somebody presses Ctrl-C.
+            pause=lambda _: runner.stop(),
+        )
+        real, turns = runner._turn, []
+
+        def turn():
+            turns.append(1)
+            if len(turns) == 5:
+                gateway.stop()
+            real()
+
+        runner._turn = turn
+        runner.run()
+    kinds = [e.kind for e in read_journal(bundle.journal_path)]
+    assert kinds.count("lost") == 1
+    assert kinds[-1] == "stopped"
+    assert len([line for line in said if line.startswith("attempt")]) == 1

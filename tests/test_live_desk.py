@@ -355,6 +355,19 @@ def test_an_order_that_waited_is_tested_by_the_limits_too(tmp_path, bundle):
     stage.journal.close()
 
 
+def test_an_exit_that_the_number_of_orders_holds_back_is_tried_at_the_next_bar(tmp_path, bundle):
+    stage = Stage(tmp_path, tight(replace(bundle, folder=tmp_path), max_orders_per_day=1))
+    stage.decide([1, 0], [100, 0], session=DAY)
+    stage.desk.on_event(stage.report(stage.order(), 100.0, 1))
+    stage.hold("A", 100.0)
+    stage.decide([0, 0], [-100, 0], session=DAY)
+    assert [q for _, _, q, _ in stage.client.placed] == [100.0]
+    assert stage.book.assets["A"].last_target == 1.0
+    stage.decide([0, 0], [-100, 0], session=DAY + 1)
+    assert [q for _, _, q, _ in stage.client.placed] == [100.0, -100.0]
+    stage.journal.close()
+
+
 def test_the_daily_loss_halts_also_while_tws_is_cut_off(tmp_path, bundle):
     stage = Stage(tmp_path, tight(replace(bundle, folder=tmp_path), max_daily_loss=1_000))
     stage.decide([0, 0], [0, 0])

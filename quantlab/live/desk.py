@@ -220,8 +220,11 @@ class Desk:
             reason = stop or self._breach(quantity, position, float(units[i]), float(values.sum()), n_sent)
             ref = order_ref(self._bundle.id, decision.time_ns, symbol)
             if reason:
-                # What a halt or a freeze holds back is wanted again at the next bar; what a limit refuses is not.
-                before = state.last_target if stop else None
+                # What a halt or a freeze holds back, and every exit, is wanted again at the next bar; an entry that a
+                # limit refuses is not.
+                after = position + quantity
+                is_exit = position * after >= 0.0 and abs(after) < abs(position)
+                before = state.last_target if stop or is_exit else None
                 held_back.append(self._blocked(ref, symbol, quantity, reason, before))
                 self._say(f"held back: {quantity:+g} {symbol}: {reason}")
                 continue

@@ -7,13 +7,14 @@ is ordered, it also says that everything sent before has arrived and everything 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.broker.events import CurrentTime, Disconnected
-from quantlab.errors import BrokerError, NoAnswerError, NotConnectedError, QuantlabError
+from quantlab.errors import BrokerError, JournalError, NoAnswerError, NotConnectedError, QuantlabError
 from quantlab.live.decision import Decision, Sizer, bars_to_signal, decision_to_body, signal_to_decision
 from quantlab.live.desk import Desk
 from quantlab.live.feed import Timing, make_feed
@@ -98,7 +99,7 @@ class Runner:
     pause : callable
         ``pause(seconds)``: waits between attempts to connect again.
     seams : Seams
-        The pure steps.
+        The steps that a test may put a wrong one in the place of.
     """
 
     bundle: Bundle
@@ -143,7 +144,7 @@ class Runner:
         BrokerError
             If the broker cannot be reached (again).
         """
-        reason = "it was defective"
+        reason = "an error that nobody expected; what was printed says more"
         try:
             greeting = self._dial()
             self._guarded(lambda: self._start(greeting), LOST, FIRST_ATTEMPTS)
@@ -157,7 +158,9 @@ class Runner:
         finally:
             self.close()
             if self.book.decided_ns:
-                self.ledger.record(Entry("stopped", {"reason": reason}))
+                # A journal that cannot be written has said so already; it must not hide why the run ended.
+                with suppress(JournalError):
+                    self.ledger.record(Entry("stopped", {"reason": reason}))
 
     def _guarded(
         self, step: Callable[[], None], faults: tuple[type[BrokerError], ...], attempts: int = RECONNECTS
@@ -170,9 +173,9 @@ class Runner:
 
     def _part(self) -> None:
         """Make sure that what was sent has arrived: closing a socket may throw away what is still in it."""
-        assert self.client is not None  # noqa: S101  # for the type checker
-        self.client.open_orders(everyone=False)
-        self._drain()
+        if self.client is not None and self.client.connected:
+            self.client.open_orders(everyone=False)
+            self._drain()
 
     def stop(self) -> None:
         """End the loop after the present turn."""
@@ -305,9 +308,9 @@ class Runner:
             except BrokerError as error:
                 self.say(f"attempt {attempt} to connect again failed: {error}")
                 for _ in range(int(pause)):
+                    self.pause(1.0)
                     if self._stopping:
                         return
-                    self.pause(1.0)
                 pause = min(2.0 * pause, LONGEST_PAUSE_S)
             else:
                 return
