@@ -20,12 +20,13 @@ def make_bars(
     holes=0.0,
     first_day=12_000,
     per_session=1,
+    scale=0.02,
     **more,
 ):
     rng = np.random.default_rng(seed)
     shape = (n_bars, len(symbols))
-    close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))
-    open_ = close * np.exp(rng.normal(0, 0.01, shape))
+    close = 50 * np.exp(np.cumsum(rng.normal(0, scale, shape), axis=0))
+    open_ = close * np.exp(rng.normal(0, scale / 2, shape))
     high = np.maximum(open_, close) * 1.01
     low = np.minimum(open_, close) * 0.99
     volume = rng.integers(1, 1000, shape).astype(float)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.costs import Costs
 from quantlab.errors import DataError, ParameterError, UnknownNameError
+from quantlab.kernels import order
 from quantlab.kernels import simulate as sim
-from quantlab.kernels.curve import BLOCK, ROWS, TAIL_WARMUP
-from quantlab.kernels.records import BARS, FILL, MONEY, ORDER, TALLY, TRADE
-from quantlab.kernels.stats import finish_stats, hold_returns
+from quantlab.kernels.curve import BLOCK, TAIL_WARMUP
+from quantlab.kernels.records import FILL, ORDER, TRADE
+from quantlab.kernels.stats import STATS, hold_returns
 from quantlab.kernels.target import moved_bars
+from quantlab.kernels.trial import Room, Terms, run_trial
 from quantlab.sizing import Account, Sizing, rules_of
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from quantlab.kernels.cost import CostTable
     from quantlab.kernels.records import Records
 
-__all__ = ["FILLS", "OWN_BENCHMARKS", "TAIL", "Run", "Setup", "tail_of"]
+__all__ = ["FILLS", "NOT_KEPT", "OWN_BENCHMARKS", "PARTS", "TAIL", "Run", "Setup", "tail_of"]
 
 FILLS = {"next_open": sim.NEXT_OPEN, "next_close": sim.NEXT_CLOSE, "close": sim.AT_CLOSE}
 """When an order fills: at the next bar's open or close, or at the signal bar's own close."""
@@ -39,6 +42,12 @@ _NOTHING = np.empty(0)
 _FIRST = np.zeros(1, np.int64)
 _NO_RECORDS = np.empty(0, ORDER), np.empty(0, FILL), np.empty(0, TRADE)
 
+NOT_KEPT = _NO_RECORDS, (_NOTHING, _NOTHING, _NOTHING)
+"""Rooms for records and for curves of a run of which the statistics alone are wanted."""
+
+PARTS = 16
+"""Parts of a run whose moments are kept apart, of equal length."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -48,6 +57,8 @@ class Run:
     ----------
     stats : ndarray of shape (len(STATS),)
         Statistics in the order of `quantlab.kernels.stats.STATS`.
+    moments : ndarray of shape (n_parts, 2)
+        Sum and sum of squares of the bar returns in each part of the run; those after a ruin count as 0.
     n_bars : int
         Bars simulated: fewer than the bars there are after a ruin.
     ruin_bar : int
@@ -69,6 +80,7 @@ class Run:
     """
 
     stats: NDArray[np.float64]
+    moments: NDArray[np.float64]
     n_bars: int
     ruin_bar: int
     n_cut: int
@@ -100,6 +112,7 @@ class Setup:
     table: CostTable
     benchmark: NDArray[np.float64]
     benchmark_sums: tuple[float, float, float]
+    edges: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -114,11 +127,14 @@ class Setup:
         benchmark: Any = None,
         risk_free: float = 0.0,
         alive: NDArray[np.bool_] | None = None,
+        edges: NDArray[np.int64] | None = None,
     ) -> Setup:
         """Check the options and prepare them.
 
         Parameters as in `quantlab.engine.backtest.backtest`; `alive`, of shape (n_assets,), says which assets have
-        bars after the last of these, so that a pause at the end of a window is not taken for a delisting.
+        bars after the last of these, so that a pause at the end of a window is not taken for a delisting. `edges`, of
+        shape (n_parts + 1,), are the bars at which the parts begin whose moments are kept, and the end: `PARTS` of
+        equal length if none are given.
         """
         if fill not in FILLS:
             raise UnknownNameError("fill", str(fill), FILLS)
@@ -139,6 +155,7 @@ class Setup:
                 )
         costs, sizing, account = costs or Costs.default(), sizing or Sizing(), account or Account.margin()
         returns, sums, label = _benchmark(benchmark, bars)
+        returns.setflags(write=False)  # one kind of array, or kernels compile once more
         foreign = benchmark is not None and not isinstance(benchmark, str)
         return cls(
             bars=bars,
@@ -157,6 +174,7 @@ class Setup:
             table=costs.table(bars),
             benchmark=returns,
             benchmark_sums=sums,
+            edges=_edges(edges, bars.n_bars),
         )
 
     def settings(self) -> dict[str, Any]:
@@ -209,17 +227,17 @@ class Setup:
         equity_out = np.empty(n_bars) if equity else _NOTHING
         cash_out = np.empty(n_bars) if cash else _NOTHING
         tail_out = np.empty(n_bars // 3 + TAIL_WARMUP) if worst else _NOTHING
-        rate = self.risk_free / self.bars.bars_per_year
-        bars, tally, money, n_trades = self._simulate(changes, _NO_RECORDS, (equity_out, cash_out, tail_out))
-        done, ruin = int(bars["n_bars"]), int(bars["ruin_bar"])
-        benchmark = self.benchmark_sums
-        if done < n_bars:
-            part = self.benchmark[:done]
-            benchmark = float(part.sum()), float((part * part).sum()), float(np.prod(1.0 + part) - 1.0)
+        stats, moments = np.empty(len(STATS)), np.empty((len(self.edges) - 1, 2))
+        room, n_trades = self._simulate(
+            changes, _NO_RECORDS, (equity_out, cash_out, tail_out), stats, moments
+        )
+        bars, money = room.bars[0], room.money[0]
+        done = int(bars["n_bars"])
         run = Run(
-            stats=finish_stats(bars, tally, money, self.cash, rate, self.bars.bars_per_year, benchmark),
+            stats=stats,
+            moments=moments,
             n_bars=done,
-            ruin_bar=ruin,
+            ruin_bar=int(bars["ruin_bar"]),
             n_cut=int(money["n_cut"]),
             equity=equity_out[:done],
             cash=cash_out[:done],
@@ -238,7 +256,13 @@ class Setup:
             return run
         n_orders, n_fills, n_trades = run.counts
         orders, fills, trades = np.empty(n_orders, ORDER), np.empty(n_fills, FILL), np.empty(n_trades, TRADE)
-        self._simulate(run.changes, (orders, fills, trades), (_NOTHING, _NOTHING, _NOTHING))
+        self._simulate(
+            run.changes,
+            (orders, fills, trades),
+            NOT_KEPT[1],
+            np.empty(len(STATS)),
+            np.empty((len(self.edges) - 1, 2)),
+        )
         return replace(run, orders=orders, fills=fills, trades=trades)
 
     def _simulate(
@@ -246,26 +270,71 @@ class Setup:
         changes: tuple[NDArray[np.int64], NDArray[np.float64]],
         kept: tuple[Records, Records, Records],
         curves: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    ) -> tuple[Any, Any, Any, int]:
+        stats: NDArray[np.float64],
+        moments: NDArray[np.float64],
+    ) -> tuple[Room, int]:
         """Run the kernel; return its sums and the number of trades."""
+        room = self.room()
+        return room, run_trial(self.terms, *changes, room, kept, curves, stats, moments)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Everything about a trial but its target, as kernels take it."""
         rules, assets = self.rules
-        bars, tally, money = np.zeros(1, BARS), np.zeros(1, TALLY), np.zeros(1, MONEY)
-        money["cash"] = self.cash
-        n_trades = sim.simulate(
-            self.market,
-            *changes,
-            assets.copy(),
-            rules,
-            self.table,
-            FILLS[self.fill],
-            self.risk_free / self.bars.bars_per_year,
-            self.benchmark,
-            (bars, tally, money),
-            kept,
-            curves,
-            (np.zeros((ROWS, BLOCK + 2)), np.zeros(self.table.n_groups)),
+        return Terms(
+            market=self.market,
+            presence=self.bars.presence,
+            assets=assets.view(np.int64),
+            rules=rules,
+            table=self.table,
+            fill=FILLS[self.fill],
+            cash=self.cash,
+            risk_free=self.risk_free / self.bars.bars_per_year,
+            bars_per_year=float(self.bars.bars_per_year),
+            benchmark=self.benchmark,
+            benchmark_sums=self.benchmark_sums,
+            edges=self.edges,
+            plain=int(self._is_plain()),
         )
-        return bars[0], tally[0], money[0], n_trades
+
+    def _is_plain(self) -> bool:
+        """Whether `quantlab.kernels.alone` may run the trials."""
+        rules, bars = self.rules[0][0], self.bars
+        return (
+            bars.n_assets == 1
+            and bool(np.isfinite(bars.close).all() and np.isfinite(bars.open).all())
+            and not (rules["cash_account"] or self.table.accrues)
+            and rules["rebalance"] == order.ON_CHANGE
+            and len(self.table.month_from) == 1
+        )
+
+    def room(self) -> Room:
+        """Working memory of a trial."""
+        return Room.of(self.bars.n_assets, self.table.n_groups)
+
+
+def _edges(given: NDArray[np.int64] | None, n_bars: int) -> NDArray[np.int64]:
+    """Bars at which the parts of a run begin, and its end.
+
+    Raises
+    ------
+    ParameterError
+        For edges that do not rise from 0 to `n_bars`.
+    """
+    if given is None:
+        return np.linspace(0, n_bars, PARTS + 1).astype(np.int64)
+    edges = np.ascontiguousarray(given, np.int64)
+    if (
+        edges.ndim != 1
+        or len(edges) < 2
+        or edges[0] != 0
+        or edges[-1] != n_bars
+        or (np.diff(edges) < 0).any()
+    ):
+        raise ParameterError(
+            f"edges are {given!r}; bars are needed that rise from 0 to the number of simulated bars, {n_bars}."
+        )
+    return edges
 
 
 _EXAMPLES = {"costs": "Costs.ibkr_fixed()", "sizing": "Sizing(allocation=1.0)", "account": "Account.margin()"}

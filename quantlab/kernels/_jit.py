@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ with collector_paused():
     # numba loads what its functions are made of when the first kernel runs: now the collector does not look on.
     cpu_target.target_context.refresh()
 
-__all__ = ["cache_folder", "fetch", "kernel"]
+__all__ = ["cache_folder", "fetch", "kernel", "source_hash"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +63,8 @@ KEPT_FOLDERS = 4
 """Cache folders kept: other checkouts and the last few edits."""
 
 
-def _source_hash() -> str:
+@cache
+def source_hash() -> str:
     """Hash of every kernel source and of numba's version."""
     digest = hashlib.blake2b(digest_size=8)
     digest.update(numba.__version__.encode())
@@ -76,7 +77,7 @@ def _source_hash() -> str:
 def _make_folder() -> str | None:
     """Create the cache folder, prune old ones, and return its path; None where nothing can be written."""
     root = Path(config.CACHE_DIR or user_cache_path("quantlab")) / "kernels"
-    folder = root / _source_hash()
+    folder = root / source_hash()
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True)

@@ -28,6 +28,7 @@ __all__ = [
     "RUINED",
     "close_out",
     "fill_orders",
+    "units_at_fill",
 ]
 
 # Status of an order record.
@@ -48,7 +49,13 @@ AFFORD_STEPS = 60
 
 @kernel(allocates=False)
 def _affordable_units(
-    b: Record, budget: float, closing: float, side: float, raw_price: float, month_units: float
+    rates: NDArray[np.float64],
+    multiplier: float,
+    budget: float,
+    closing: float,
+    side: float,
+    raw_price: float,
+    month_units: float,
 ) -> float:
     """Raw units that `budget` buys at `raw_price` with the costs of the whole order.
 
@@ -57,27 +64,36 @@ def _affordable_units(
     is affordable, since costs never fall with size. The first step takes costs to be in proportion to size, as
     those of most schedules are: nothing is left to be done then.
     """
-    unit = raw_price * b["multiplier"]
+    unit = raw_price * multiplier
     units = before = budget / unit
     for step in range(AFFORD_STEPS):
         size = side * (units + closing)
-        cost = order_commission(b["rates"], size, raw_price, b["multiplier"], month_units)
-        cost += order_fees(b["rates"], size, raw_price, b["multiplier"])
+        cost = order_commission(rates, size, raw_price, multiplier, month_units)
+        cost += order_fees(rates, size, raw_price, multiplier)
         afforded = (budget - cost) / unit
         if afforded <= 0.0:
             return 0.0
         if abs(afforded - units) <= 1e-15 * units:
-            return float(afforded)
+            return afforded
         before = units
         units = afforded if step > 0 else budget / (unit + cost / units)
-    return float(min(units, before))
+    return min(units, before)
 
 
 @kernel(allocates=False)
-def _units_at_fill(
-    b: Record,
+def units_at_fill(
+    rates: NDArray[np.float64],
+    mode: int,
+    whole_units: int,
+    cash_account: int,
+    buffer: float,
+    multiplier: float,
+    lot: float,
+    amount: float,
+    target: float,
+    shrink: float,
+    position: float,
     cash: float,
-    rules: Record,
     equity: float,
     price: float,
     factor: float,
@@ -87,29 +103,28 @@ def _units_at_fill(
 
     `equity` has this asset at its fill price, so that what closing loses to slippage is not invested again.
     """
-    target, position = b["pending_share"], b["position"]
     raw_price = price * factor
-    base = max(equity, 0.0) * (1.0 - rules["buffer"] if rules["cash_account"] else 1.0)
-    wanted = od.wanted_units(rules, b, target, base, raw_price) * factor
+    base = max(equity, 0.0) * (1.0 - buffer if cash_account != 0 else 1.0)
+    wanted = od.units_for(mode, whole_units, amount, multiplier, lot, target, base, raw_price) * factor
     held = min(abs(position), abs(wanted)) if wanted * position > 0.0 else 0.0
     if abs(wanted) <= held:
-        return float(wanted)
+        return wanted
     side = math.copysign(1.0, wanted)
-    if rules["mode"] == od.UNITS:
-        added = (abs(wanted) - held) * b["pending_shrink"] / factor
+    if mode == od.UNITS:
+        added = (abs(wanted) - held) * shrink / factor
     else:
-        budget = abs(target) * b["amount"] * (base if rules["mode"] == od.ALLOCATION else 1.0)
-        budget = (budget - held * price * b["multiplier"]) * b["pending_shrink"]
+        budget = abs(target) * amount * (base if mode == od.ALLOCATION else 1.0)
+        budget = (budget - held * price * multiplier) * shrink
         whole = budget
-        if rules["cash_account"]:
+        if cash_account != 0:
             budget = min(budget, cash)
         if budget <= od.TARGET_TOLERANCE * whole:
-            return float(side * held)
+            return side * held
         closing = (abs(position) - held) / factor
-        added = _affordable_units(b, budget, closing, side, raw_price, month_units)
-    if rules["whole_units"]:
-        added = to_lot(added, b["lot"])
-    return float(side * (held + added * factor))
+        added = _affordable_units(rates, multiplier, budget, closing, side, raw_price, month_units)
+    if whole_units != 0:
+        added = to_lot(added, lot)
+    return side * (held + added * factor)
 
 
 @kernel(allocates=False, inline=True)
@@ -148,7 +163,11 @@ def fill_orders(
             price = fill_price(reference[i], side, slippage, half_spread, b["tick"], factor[i])
             if rules["at_fill"]:
                 there = equity + position * (price - reference[i]) * b["multiplier"]
-                b["desired"] = _units_at_fill(b, money["cash"], rules, there, price, factor[i], units_before)
+                b["desired"] = units_at_fill(
+                    b["rates"], rules["mode"], rules["whole_units"], rules["cash_account"], rules["buffer"],
+                    b["multiplier"], b["lot"], b["amount"], b["pending_share"], b["pending_shrink"], position,
+                    money["cash"], there, price, factor[i], units_before,
+                )  # fmt: skip
                 quantity = order_units(rules, b, factor[i])
                 if quantity * side < 0.0:
                     price = fill_price(reference[i], -side, slippage, half_spread, b["tick"], factor[i])

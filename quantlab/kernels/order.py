@@ -33,6 +33,8 @@ __all__ = [
     "needs_decision",
     "order_units",
     "to_lot",
+    "units_between",
+    "units_for",
     "wanted_units",
 ]
 
@@ -83,14 +85,31 @@ def to_lot(units: float, lot: float) -> float:
 
 
 @kernel(allocates=False)
-def wanted_units(rules: Record, b: Record, target: float, equity: float, raw_price: float) -> float:
+def units_for(
+    mode: int,
+    whole_units: int,
+    amount: float,
+    multiplier: float,
+    lot: float,
+    target: float,
+    equity: float,
+    raw_price: float,
+) -> float:
     """Raw units wanted of an asset for a target, when `equity` is what its allocation is a share of."""
-    units = target * b["amount"]
-    if rules["mode"] != UNITS:
-        units /= raw_price * b["multiplier"]
-        if rules["mode"] == ALLOCATION:
+    units = target * amount
+    if mode != UNITS:
+        units /= raw_price * multiplier
+        if mode == ALLOCATION:
             units *= equity
-    return to_lot(units, b["lot"]) if rules["whole_units"] else float(units)
+    return to_lot(units, lot) if whole_units != 0 else units
+
+
+@kernel(allocates=False)
+def wanted_units(rules: Record, b: Record, target: float, equity: float, raw_price: float) -> float:
+    """As `units_for`, of an asset's record."""
+    return units_for(
+        rules["mode"], rules["whole_units"], b["amount"], b["multiplier"], b["lot"], target, equity, raw_price
+    )
 
 
 @kernel(allocates=False)
@@ -116,18 +135,24 @@ def needs_decision(
 
 
 @kernel(allocates=False)
-def order_units(rules: Record, b: Record, factor: float) -> float:
+def units_between(position: float, desired: float, whole_units: int, lot: float, factor: float) -> float:
     """Return the stored units that take an asset from its position to the desired one.
 
     Adjusted prices let the raw position drift off the lot as dividends are reinvested: an order is still
     whole raw units, except the one that closes everything.
     """
-    units = b["desired"] - b["position"]
-    if abs(units) <= TARGET_TOLERANCE * max(abs(b["desired"]), abs(b["position"])):
+    units = desired - position
+    if abs(units) <= TARGET_TOLERANCE * max(abs(desired), abs(position)):
         return 0.0
-    if b["desired"] == 0.0 or rules["whole_units"] == 0:
-        return float(units)
-    return to_lot(units / factor, b["lot"]) * factor
+    if desired == 0.0 or whole_units == 0:
+        return units
+    return to_lot(units / factor, lot) * factor
+
+
+@kernel(allocates=False)
+def order_units(rules: Record, b: Record, factor: float) -> float:
+    """As `units_between`, of an asset's record."""
+    return units_between(b["position"], b["desired"], rules["whole_units"], b["lot"], factor)
 
 
 @kernel(allocates=False)

@@ -63,11 +63,12 @@ TALLY = _layout("win_sum loss_sum pnl_squared return_sum best worst", "n_trades 
 BARS = _layout(
     # sums over bars
     "return_1 return_2 return_3 return_4 downside_2 return_benchmark exposure turnover max_drawdown drawdown_sum "
-    # state: equity now and at the last bar that entered the sums, gross position value, the running peak and the
-    # lowest equity since; `tail_limit` is the largest return that is being collected
-    "equity before gross peak low tail_limit",
-    # `ruin_bar` is -1 without one; `peak_bar` is the last bar at a peak
-    "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar n_tail",
+    # state: equity now, gross position value, the running peak and the lowest equity since; `tail_limit` is the
+    # largest return that is being collected
+    "equity gross peak low tail_limit",
+    # `ruin_bar` is -1 without one; `peak_bar` is the last bar at a peak, `part` that of the bars that wait to
+    # enter the sums, and `filled` their number
+    "n_bars n_flat n_drawdowns max_spell ruin_bar peak_bar n_tail part filled",
 )
 """The run bar by bar: sums and state."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from quantlab.kernels import order as od
 from quantlab.kernels._jit import fetch, kernel
 from quantlab.kernels.cost import CostTable, borrow_cost, interest_cost, month_at, row_at
-from quantlab.kernels.curve import advance, finish_sums
+from quantlab.kernels.curve import BLOCK, EQUITY, LOW, advance, finish_sums
 from quantlab.kernels.fill import DELISTED, OPEN, REJECTED, REPLACED, RUINED, close_out, fill_orders
 from quantlab.kernels.order import decide, load_costs, order_units
 from quantlab.kernels.trade import record_trade, typed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from quantlab.kernels.records import Record, Records
 
-__all__ = ["AT_CLOSE", "NEXT_CLOSE", "NEXT_OPEN", "Market", "simulate"]
+__all__ = ["AT_CLOSE", "NEXT_CLOSE", "NEXT_OPEN", "Market", "fetch_ahead", "finish_run", "simulate"]
 
 # When an order fills.
 NEXT_OPEN = 0
@@ -145,7 +145,7 @@ def _first_after(starts: NDArray[np.int64], k: int, limit: int) -> int:
 
 
 @kernel(allocates=False)
-def _fetch_ahead(
+def fetch_ahead(
     k: int,
     change_bar: NDArray[np.int64],
     changed: NDArray[np.float64],
@@ -200,6 +200,41 @@ def _mark(close: NDArray[np.float64], book: Records, money: Record, bars: Record
 
 
 @kernel(allocates=False)
+def finish_run(
+    n_bars: int,
+    book: Records,
+    state: tuple[Records, Records, Records],
+    trades: Records,
+    blocks: NDArray[np.float64],
+    risk_free: float,
+    moments: NDArray[np.float64],
+    tail: NDArray[np.float64],
+) -> int:
+    """Close the sums of a run of `n_bars` bars, and count its trades, open ones included."""
+    bars, tally = state[0][0], state[1][0]
+    finish_sums(blocks, risk_free, bars, moments, tail)
+    n_trades = tally["n_trades"]
+    for i in range(book.shape[0]):
+        b = book[i]
+        if b["position"] != 0.0:
+            marked_value = b["position"] * b["last_close"] * b["multiplier"]
+            pnl, exit_value = b["trade_cash"] + marked_value, b["trade_exit_value"] + abs(marked_value)
+            if trades.shape[0] > 0:
+                record_trade(b, trades[n_trades], i, n_bars - 1, pnl, exit_value, typed(1))
+            n_trades += 1
+    bars["n_bars"] = n_bars
+    if bars["low"] < bars["peak"]:
+        depth = max(bars["low"] / bars["peak"] - 1.0, -1.0)
+        bars["max_drawdown"] = min(bars["max_drawdown"], depth)
+        bars["drawdown_sum"] += depth
+        bars["n_drawdowns"] += 1
+        bars["max_spell"] = max(bars["max_spell"], n_bars - 1 - bars["peak_bar"])
+    if risk_free > 0.0:
+        bars["downside_2"] += bars["n_flat"] * risk_free * risk_free
+    return int(n_trades)
+
+
+@kernel(allocates=False)
 def simulate(
     market: Market,
     change_bar: NDArray[np.int64],
@@ -214,6 +249,8 @@ def simulate(
     kept: tuple[Records, Records, Records],
     curves: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     scratch: tuple[NDArray[np.float64], NDArray[np.float64]],
+    edges: NDArray[np.int64],
+    moments: NDArray[np.float64],
 ) -> int:
     """Run one target through the market.
 
@@ -248,7 +285,12 @@ def simulate(
         that may be among the worst, of any length: all of the first `TAIL_WARMUP`, then those up to ``tail_limit``.
         A full one says that some were lost. Empty ones are left alone.
     scratch : tuple of two ndarrays
-        Working memory: zeros of shape (ROWS, BLOCK + 2), constants of `curve`, and zeros of shape (table.n_groups,).
+        Working memory: zeros of shape (`curve.ROOM`,), and zeros of shape (table.n_groups,).
+
+    edges : ndarray of shape (n_parts + 1,)
+        Bars at which the parts of the run begin, and its end, rising from 0 to n_bars.
+    moments : ndarray of shape (n_parts, 2)
+        Zeros; filled in: sum and sum of squares of the bar returns of each part.
 
     Returns
     -------
@@ -262,11 +304,12 @@ def simulate(
     rules = rule_rows[0]
     bars, tally, money = state[0][0], state[1][0], state[2][0]
     orders, fills, trades = kept
-    equity_out, cash_out, tail_out = curves
     blocks, month_units = scratch
     load_costs(book, table, typed(0))
     cash = money["cash"]
-    bars["equity"], bars["before"], bars["peak"], bars["low"] = cash, cash, cash, cash
+    bars["equity"], bars["peak"], bars["low"], blocks[EQUITY] = cash, cash, cash, cash
+    for k in range(np.uint64(BLOCK)):
+        blocks[LOW + k] = np.inf
     bars["tail_limit"] = np.inf
     bars["peak_bar"], bars["ruin_bar"] = -1, -1
     n_pending = typed(0)
@@ -297,7 +340,7 @@ def simulate(
             looks = always
             if latest + 1 < change_bar.shape[0] and change_bar[latest + 1] == t:
                 latest += 1
-                _fetch_ahead(latest + 1, change_bar, changed, fill, opens, closes, benchmark)
+                fetch_ahead(latest + 1, change_bar, changed, fill, opens, closes, benchmark)
                 looks = looks or _wants(changed[latest], closes[t], book)
             if looks and bars["equity"] > 0.0:
                 share = decide(
@@ -327,25 +370,6 @@ def simulate(
         stop = min(_first_after(end_bar, next_end - 1, stop), _first_after(row_from, row, stop))
         stop = min(_first_after(month_from, month, stop), _first_after(change_bar, latest, stop))
         t, ruined = advance(
-            t, stop, closes, book, money, bars, risk_free, benchmark, equity_out, cash_out, tail_out, blocks
-        )
-    finish_sums(blocks, bars)
-    n_trades = tally["n_trades"]
-    for i in range(n_assets):
-        b = book[i]
-        if b["position"] != 0.0:
-            marked_value = b["position"] * b["last_close"] * b["multiplier"]
-            pnl, exit_value = b["trade_cash"] + marked_value, b["trade_exit_value"] + abs(marked_value)
-            if trades.shape[0] > 0:
-                record_trade(b, trades[n_trades], i, t - 1, pnl, exit_value, typed(1))
-            n_trades += 1
-    bars["n_bars"] = t
-    if bars["low"] < bars["peak"]:
-        depth = max(bars["low"] / bars["peak"] - 1.0, -1.0)
-        bars["max_drawdown"] = min(bars["max_drawdown"], depth)
-        bars["drawdown_sum"] += depth
-        bars["n_drawdowns"] += 1
-        bars["max_spell"] = max(bars["max_spell"], t - 1 - bars["peak_bar"])
-    if risk_free > 0.0:
-        bars["downside_2"] += bars["n_flat"] * risk_free * risk_free
-    return int(n_trades)
+            t, stop, closes, book, money, bars, risk_free, benchmark, curves, blocks, edges, moments
+        )  # fmt: skip
+    return finish_run(t, book, state, trades, blocks, risk_free, moments, curves[2])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from quantlab.kernels.records import Record
 
-__all__ = ["STATS", "finish_stats", "hold_returns"]
+__all__ = ["SMALLER_IS_BETTER", "STATS", "finish_stats", "hold_returns", "hold_sums"]
 
 STATS = (
     "final_equity",
@@ -57,6 +57,21 @@ STATS = (
     "psr",
 )
 """Names of the statistics that `finish_stats` returns, in order (those that need sorted returns are apart)."""
+
+SMALLER_IS_BETTER = frozenset(
+    {
+        "volatility",
+        "max_drawdown_bars",
+        "turnover",
+        "commission",
+        "fees",
+        "slippage",
+        "spread",
+        "borrow",
+        "interest",
+    }
+)
+"""Statistics of which the smallest value is the best (drawdowns are negative: the largest is)."""
 
 # Places in `STATS`.
 (
@@ -129,12 +144,19 @@ def hold_returns(close: NDArray[np.float64], returns: NDArray[np.float64]) -> tu
     return total, squares, equity - 1.0
 
 
-@kernel
-def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+@kernel(allocates=False)
+def hold_sums(returns: NDArray[np.float64], n: int) -> tuple[float, float, float]:
+    """Sum, sum of squares and total return of the first `n` bar returns of a benchmark, as of `hold_returns`."""
+    total = squares = 0.0
+    growth = 1.0
+    for t in range(n):
+        total += returns[t]
+        squares += returns[t] * returns[t]
+        growth *= 1.0 + returns[t]
+    return total, squares, growth - 1.0
 
 
-@kernel
+@kernel(allocates=False)
 def _return_stats(out: NDArray[np.float64], bars: Record, risk_free: float, bars_per_year: float) -> None:
     """Volatility, Sharpe, Sortino, skewness, kurtosis and PSR into their places of `out`."""
     n = float(bars["n_bars"])
@@ -165,7 +187,7 @@ def _return_stats(out: NDArray[np.float64], bars: Record, risk_free: float, bars
     out[SKEW], out[KURTOSIS], out[PSR] = skew, kurtosis, psr
 
 
-@kernel
+@kernel(allocates=False)
 def _trade_stats(out: NDArray[np.float64], tally: Record) -> None:
     """Statistics of closed trades into their places of `out`; NaN without trades."""
     n = float(tally["n_trades"])
@@ -191,7 +213,7 @@ def _trade_stats(out: NDArray[np.float64], tally: Record) -> None:
         out[KELLY] -= (losses / n) / ((gained / wins) / (lost / losses)) if wins > 0.0 else np.inf
 
 
-@kernel
+@kernel(allocates=False)
 def finish_stats(
     bars: Record,
     tally: Record,
@@ -200,7 +222,8 @@ def finish_stats(
     risk_free: float,
     bars_per_year: float,
     benchmark: tuple[float, float, float],
-) -> NDArray[np.float64]:
+    out: NDArray[np.float64],
+) -> None:
     """Turn streamed sums into statistics.
 
     Parameters
@@ -215,13 +238,11 @@ def finish_stats(
         Bars a year.
     benchmark : tuple of float
         Sum and sum of squares of the benchmark's bar returns, and its total return, over the same bars.
-
-    Returns
-    -------
-    ndarray of shape (len(STATS),)
-        In the order of `STATS`; NaN where a statistic is not defined.
+    out : ndarray of shape (len(STATS),)
+        Filled in, in the order of `STATS`; NaN where a statistic is not defined.
     """
-    out = np.full(len(STATS), np.nan)
+    for k in range(out.shape[0]):
+        out[k] = np.nan
     n = float(bars["n_bars"])
     growth = bars["equity"] / cash
     out[FINAL_EQUITY] = bars["equity"]
@@ -245,4 +266,3 @@ def finish_stats(
         beta = (bars["return_benchmark"] - bars["return_1"] * total / n) / scatter
         out[BETA] = beta
         out[ALPHA] = (bars["return_1"] / n - risk_free - beta * (total / n - risk_free)) * bars_per_year
-    return out

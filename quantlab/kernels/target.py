@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quantlab.kernels._jit import kernel
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["moved_bars", "presence_bars"]
+__all__ = ["flipped_bars", "merged_bars", "moved_bars", "presence_bars"]
+
+ONES, NOTHING = np.uint64(0x0101010101010101), np.uint64(0)
+"""Eight bars in, and eight bars out, as one word."""
 
 
-@kernel
-def moved_bars(target: NDArray[np.float64], bars: NDArray[np.int64]) -> int:
+@kernel(allocates=False)
+def flipped_bars(target: NDArray[np.uint8], words: NDArray[np.uint64], bars: NDArray[np.int64]) -> int:
+    """`moved_bars` of the target of one asset that is in or out: eight bars are looked at together.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n_bars,)
+        0 or 1.
+    words : ndarray of shape (n_bars // 8,)
+        The same memory.
+    bars : ndarray of shape (n_bars,)
+        Filled in from the front; the first bar always counts.
+    """
+    bars[0] = 0
+    count = 1
+    before = target[0]
+    for j in range(words.shape[0]):
+        if words[j] == (ONES if before != 0 else NOTHING):
+            continue
+        for t in range(8 * j, 8 * j + 8):
+            # Written always and counted if it moved: no branch to guess wrong.
+            bars[min(count, bars.shape[0] - 1)] = t
+            count += target[t] != before
+            before = target[t]
+    for t in range(8 * words.shape[0], target.shape[0]):
+        if target[t] != before:
+            bars[count] = t
+            count += 1
+            before = target[t]
+    return count
+
+
+@kernel(allocates=False)
+def merged_bars(
+    moved: NDArray[np.int64], n_moved: int, others: NDArray[np.int64], bars: NDArray[np.int64]
+) -> int:
+    """Write the bars that are among the first `n_moved` of `moved` or among `others`, both rising; return how many."""
+    count = j = k = 0
+    while j < n_moved or k < others.shape[0]:
+        if k == others.shape[0] or (j < n_moved and moved[j] <= others[k]):
+            if k < others.shape[0] and moved[j] == others[k]:
+                k += 1
+            bars[count] = moved[j]
+            j += 1
+        else:
+            bars[count] = others[k]
+            k += 1
+        count += 1
+    return count
+
+
+@kernel(allocates=False)
+def moved_bars(target: NDArray[Any], bars: NDArray[np.int64]) -> int:
     """Write the bars at which any target differs from the bar before into `bars`; return how many there are.
 
     Parameters

@@ -12,7 +12,7 @@ from quantlab.kernels._jit import kernel
 if TYPE_CHECKING:
     from quantlab.kernels.records import Record, Records
 
-__all__ = ["book_fill", "record_trade", "typed"]
+__all__ = ["book_fill", "record_trade", "tally_trade", "typed"]
 
 PNL_NOISE = 1e-12
 """Share of the entry value below which a profit or a loss is rounding noise."""
@@ -25,14 +25,12 @@ def typed(value: int) -> int:
 
 
 @kernel(allocates=False)
-def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> None:
-    """Record the finished trade of asset `i`, add it to the sums, and clear it."""
-    pnl = b["trade_cash"]
-    if abs(pnl) <= PNL_NOISE * b["trade_entry_value"]:
+def tally_trade(tally: Record, trade_cash: float, entry_value: float, n_bars: int) -> float:
+    """Add a finished trade, held for `n_bars`, to the sums; return its profit or loss."""
+    pnl = trade_cash
+    if abs(pnl) <= PNL_NOISE * entry_value:
         pnl = 0.0
-    gain = pnl / b["trade_entry_value"]
-    if trades.shape[0] > 0:
-        record_trade(b, trades[tally["n_trades"]], i, t, pnl, b["trade_exit_value"], typed(0))
+    gain = pnl / entry_value
     first = tally["n_trades"] == 0
     tally["n_trades"] += 1
     if pnl > 0.0:
@@ -44,7 +42,17 @@ def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> No
     tally["return_sum"] += gain
     tally["best"] = gain if first else max(tally["best"], gain)
     tally["worst"] = gain if first else min(tally["worst"], gain)
-    tally["bars_held"] += t - b["trade_bar"]
+    tally["bars_held"] += n_bars
+    return pnl
+
+
+@kernel(allocates=False)
+def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> None:
+    """Record the finished trade of asset `i`, add it to the sums, and clear it."""
+    place = tally["n_trades"]
+    pnl = tally_trade(tally, b["trade_cash"], b["trade_entry_value"], t - b["trade_bar"])
+    if trades.shape[0] > 0:
+        record_trade(b, trades[place], i, t, pnl, b["trade_exit_value"], typed(0))
     b["trade_cash"] = 0.0
     b["trade_entry_value"] = 0.0
     b["trade_entry_quantity"] = 0.0
