@@ -11,6 +11,7 @@ from quantlab.kernels.averages import exponential_mean, macd_lines
 from quantlab.kernels.events import session_mean_price
 from quantlab.kernels.rolling import moving_mean, moving_weighted_mean
 from quantlab.signals.columns import as_columns, as_like, window
+from quantlab.signals.memo import remembered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class MACD(NamedTuple):
     histogram: Any
 
 
+@remembered
 def sma(x: Any, n: int) -> Any:
     """Return the simple moving average: the mean of the last n bars.
 
@@ -57,6 +59,7 @@ def sma(x: Any, n: int) -> Any:
     return as_like(moving_mean(as_columns(x), window(n)), x)
 
 
+@remembered
 def wma(x: Any, n: int) -> Any:
     """Return the linearly weighted moving average: weights 1 (oldest) to n (newest) over the last n bars.
 
@@ -65,6 +68,7 @@ def wma(x: Any, n: int) -> Any:
     return as_like(moving_weighted_mean(as_columns(x), window(n)), x)
 
 
+@remembered
 def ema(x: Any, n: int) -> Any:
     """Return the exponential moving average with weight 2 / (n + 1), started as in TA-Lib.
 
@@ -77,6 +81,7 @@ def ema(x: Any, n: int) -> Any:
     return as_like(exponential_mean(as_columns(x), window(n)), x)
 
 
+@remembered
 def macd(x: Any, fast: int = 12, slow: int = 26, signal: int = 9) -> MACD:
     """Return Appel's moving average convergence and divergence: a fast minus a slow exponential average.
 
@@ -110,6 +115,7 @@ def macd(x: Any, fast: int = 12, slow: int = 26, signal: int = 9) -> MACD:
     return MACD(*(as_like(line, x) for line in lines))
 
 
+@remembered
 def session_vwap(bars: Bars) -> NDArray[np.float64]:
     """Return the volume-weighted average price since the start of each session.
 

@@ -9,6 +9,7 @@ from quantlab.errors import ParameterError
 from quantlab.kernels.averages import average_true_range
 from quantlab.kernels.rolling import moving_moments, moving_score
 from quantlab.signals.columns import as_columns, as_like, broadcast, columns_of_bars, window
+from quantlab.signals.memo import remembered
 
 __all__ = ["Bands", "atr", "bollinger", "rolling_std", "zscore"]
 
@@ -21,6 +22,7 @@ class Bands(NamedTuple):
     lower: Any
 
 
+@remembered
 def rolling_std(x: Any, n: int, *, ddof: int = 0) -> Any:
     """Return the standard deviation of the last n bars.
 
@@ -48,6 +50,7 @@ def rolling_std(x: Any, n: int, *, ddof: int = 0) -> Any:
     return as_like(moving_moments(as_columns(x), window(n), window(ddof, "ddof", 0))[1], x)
 
 
+@remembered
 def zscore(x: Any, n: int, *, ddof: int = 0) -> Any:
     """Return how many standard deviations each bar lies above the mean of the last n, itself included.
 
@@ -56,6 +59,7 @@ def zscore(x: Any, n: int, *, ddof: int = 0) -> Any:
     return as_like(moving_score(as_columns(x), window(n), window(ddof, "ddof", 0)), x)
 
 
+@remembered
 def bollinger(x: Any, n: int = 20, width: float = 2.0) -> Bands:
     """Return Bollinger's bands: the mean of the last n bars, and `width` standard deviations above and below.
 
@@ -91,6 +95,7 @@ def bollinger(x: Any, n: int = 20, width: float = 2.0) -> Bands:
     return Bands(as_like(mean + deviation, x), as_like(mean, x), as_like(mean - deviation, x))
 
 
+@remembered
 def atr(high: Any, low: Any = None, close: Any = None, n: int | None = None) -> Any:
     """Return Wilder's average true range, as ``atr(high, low, close, n=14)`` or ``atr(bars, n=14)``.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from quantlab.kernels.rolling import moving_extreme
 from quantlab.signals.columns import as_columns, as_like, broadcast, columns_of_bars, window
+from quantlab.signals.memo import remembered
 
 __all__ = ["Channel", "donchian", "rolling_max", "rolling_min"]
 
@@ -18,6 +19,7 @@ class Channel(NamedTuple):
     lower: Any
 
 
+@remembered
 def rolling_min(x: Any, n: int) -> Any:
     """Return the least of the last n bars.
 
@@ -41,11 +43,13 @@ def rolling_min(x: Any, n: int) -> Any:
     return as_like(moving_extreme(as_columns(x), window(n), 1.0), x)
 
 
+@remembered
 def rolling_max(x: Any, n: int) -> Any:
     """Return the greatest of the last n bars; parameters, NaN and errors as in `rolling_min`."""
     return as_like(moving_extreme(as_columns(x), window(n), -1.0), x)
 
 
+@remembered
 def donchian(high: Any, low: Any = None, n: int | None = None) -> Channel:
     """Return Donchian's channel, as ``donchian(high, low, n=20)`` or ``donchian(bars, n=20)``.
 

@@ -7,10 +7,12 @@ from typing import Any
 from quantlab.kernels.averages import rate_of_change, relative_strength
 from quantlab.kernels.columns import shifted
 from quantlab.signals.columns import as_columns, as_like, window
+from quantlab.signals.memo import remembered
 
 __all__ = ["roc", "rsi", "shift"]
 
 
+@remembered
 def shift(x: Any, n: int = 1) -> Any:
     """Return the value of the n-th bar before, counted in each asset's own bars.
 
@@ -34,6 +36,7 @@ def shift(x: Any, n: int = 1) -> Any:
     return as_like(shifted(as_columns(x), window(n, "n", 0)), x)
 
 
+@remembered
 def roc(x: Any, n: int = 10) -> Any:
     """Return the change over n bars in percent, as TA-Lib's ROC: ``100 (x / x[n bars before] - 1)``.
 
@@ -43,6 +46,7 @@ def roc(x: Any, n: int = 10) -> Any:
     return as_like(rate_of_change(as_columns(x), window(n)), x)
 
 
+@remembered
 def rsi(x: Any, n: int = 14) -> Any:
     """Return Wilder's relative strength index: 100 x mean gain / (mean gain + mean loss).
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from quantlab.kernels.rolling import moving_rank
 from quantlab.signals.columns import as_columns, as_like, window
+from quantlab.signals.memo import remembered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["rank", "rolling_rank"]
 
 
+@remembered
 def rolling_rank(x: Any, n: int, *, pct: bool = False) -> Any:
     """Return the rank of each bar among the last n, itself included: 1 is the least, ties share their mean.
 
@@ -42,6 +44,7 @@ def rolling_rank(x: Any, n: int, *, pct: bool = False) -> Any:
     return as_like(result / n if pct else result, x)
 
 
+@remembered
 def rank(x: Any, *, pct: bool = False, ascending: bool = True) -> Any:
     """Return each asset's rank among the assets of the same bar: 1 is the least, ties share their mean rank.
 

@@ -14,7 +14,7 @@ given, not of the bars that are left.
 from __future__ import annotations
 
 from collections import namedtuple
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from quantlab.bars import Bars
 from quantlab.errors import ParameterError, UnknownNameError
 from quantlab.signals.columns import as_columns, as_like, broadcast
+from quantlab.signals.memo import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,6 +87,10 @@ class Function:
         ParameterError
             For a value that TA-Lib refuses, a missing input, or inputs of different shapes.
         """
+        return self._remembered(*given, **params)
+
+    def _fresh(self, *given: Any, **params: Any) -> Any:
+        """Compute what `__call__` gives."""
         prices, rest = self._split(given)
         chosen = self._chosen(rest, params)
         columns = broadcast(*((n, as_columns(p, n)) for n, p in zip(self.inputs, prices, strict=True)))
@@ -99,6 +104,10 @@ class Function:
                     results[k, rows, i] = values
         shaped = [as_like(result, *prices) for result in results]
         return self._bundle(*shaped) if self._bundle else shaped[0]
+
+    @cached_property
+    def _remembered(self) -> Callable[..., Any]:
+        return remembered(self._fresh)
 
     def _split(self, given: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Split what was given into inputs and parameters by position."""
