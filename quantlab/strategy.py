@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import itertools
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
+from functools import cached_property, partial, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from quantlab.condition import parse_condition
 from quantlab.errors import ParameterError, StrategyError, UnknownNameError
+from quantlab.fitting import MODEL, Fitting, fit_model, take_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,11 +85,20 @@ class Strategy:
         How the idea sizes its positions; a run may override it.
     name : str, optional
         Name in reports; the function's name otherwise.
+    fit : callable, optional
+        ``fit(bars, params)`` learns from training bars and a complete parameter set and returns a model, which the
+        signal function receives as its keyword ``model``. The function needs a parameter ``model=None``, which is
+        no parameter of the grid. See `fitted`.
+
+    Attributes
+    ----------
+    fitting : Fitting or None
+        What the model was fitted on; None where there is no model.
 
     Raises
     ------
     StrategyError
-        For a function without `bars`, or with a parameter that has no default.
+        For a function without `bars`, or with a parameter that has no default; for a fit without ``model=None``.
     UnknownNameError
         For a grid or condition on a parameter that the function does not have.
     ParameterError
@@ -103,11 +113,16 @@ class Strategy:
         where: str | Callable[..., bool] | None = None,
         sizing: Sizing | None = None,
         name: str | None = None,
+        fit: Callable[[Bars, dict[str, Any]], Any] | None = None,
     ) -> None:
         self.function = function
         self.name: str = name or str(getattr(function, "__name__", "strategy"))
         self.sizing = sizing
         self.defaults = _defaults(function, self.name)
+        self.fit = fit
+        self.fitting: Fitting | None = None
+        if fit is not None:
+            take_model(self.defaults, fit, self.name)
         self.where = where
         self.grid = {k: tuple(v) for k, v in (grid or {}).items()}
         for key, values in self.grid.items():
@@ -122,9 +137,62 @@ class Strategy:
         """Call the signal function as it is."""
         return self.function(bars, **params)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A function that was sent to another process has no file there to read its source from.
+        return {**self.__dict__, "source": self.source}
+
     def __repr__(self) -> str:
         params = ", ".join(f"{k}={v!r}" for k, v in self.defaults.items())
         return f"Strategy({self.name}: {params})"
+
+    @property
+    def unfitted(self) -> bool:
+        """Whether a model is needed that is not there."""
+        return self.fit is not None and self.fitting is None
+
+    def require_model(self) -> None:
+        """Refuse to go on without the model that the strategy needs.
+
+        Raises
+        ------
+        StrategyError
+            For a strategy with a fit that was not fitted.
+        """
+        if self.unfitted:
+            raise StrategyError(
+                f"strategy {self.name} is fitted, and to fit it on the bars that are traded would look ahead; use "
+                f"ql.walk_forward({self.name}, bars), or {self.name}.fitted(training_bars) for one model."
+            )
+
+    def fitted(self, bars: Bars, params: Mapping[str, Any] | None = None) -> Strategy:
+        """Fit on training bars and return the strategy with that model: a plain one from then on.
+
+        Its defaults are the parameters it was fitted with, and it has no default grid: another parameter set would
+        run with a model that was not fitted for it. Its source names the fit, and so does every fingerprint.
+
+        Parameters
+        ----------
+        bars : Bars
+            Training bars. The fit gets a copy, so that nothing around them can be reached.
+        params : mapping, optional
+            Parameters that differ from the defaults.
+
+        Raises
+        ------
+        StrategyError
+            If the strategy has no fit, or its fit raises (the cause is chained) or returns None.
+        """
+        if self.fit is None:
+            raise StrategyError(f"strategy {self.name} has no fit; make it with @ql.strategy(fit=function).")
+        complete = self.params(params)
+        model = fit_model(self.fit, bars, complete, self.name)
+        # As a parameter of the function, the model goes wherever the function goes, also to another process.
+        function = update_wrapper(partial(self.function, **{MODEL: model}), self.function)
+        bound = Strategy(function, where=self.where, sizing=self.sizing, name=self.name, fit=self.fit)
+        span, by = (int(bars.time[0]), int(bars.time[-1])), _digest(_source_of(self.fit))
+        bound.fitting = Fitting(bars.content_hash, bars.n_bars, *span, complete, by)
+        bound.defaults = complete
+        return bound
 
     def check_value(self, name: str, value: Any) -> Any:
         """Value of parameter `name`, as the type of its default (an int may stand for a float).
@@ -175,20 +243,17 @@ class Strategy:
 
     @cached_property
     def source(self) -> str:
-        """Source text that defines the strategy: its whole file, or the function where it has no file."""
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        path = Path(code.co_filename) if code is not None else None
-        if path is not None and path.is_file():
-            return path.read_text(encoding="utf-8")
-        try:
-            return inspect.getsource(self.function)
-        except (OSError, TypeError):
-            return "" if code is None else _code_text(code)
+        """Source text that defines the strategy: its whole file, or the function where it has no file.
+
+        With a model, a comment at its end says what that was fitted on.
+        """
+        text = _source_of(self.function)
+        return text if self.fitting is None else f"{text}\n# fitted: {self.fitting}\n"
 
     @cached_property
     def source_hash(self) -> str:
         """Hash of `source` (32 hex digits)."""
-        return hashlib.blake2b(self.source.encode(), digest_size=16).hexdigest()
+        return _digest(self.source)
 
     def evaluate(self, bars: Bars, params: Mapping[str, Any] | None = None) -> Signal:
         """Call the function on `bars` and return its result as a `Signal`.
@@ -196,8 +261,9 @@ class Strategy:
         Raises
         ------
         StrategyError
-            If the function raises (the cause is chained), or tries to write into the bars.
+            If the function raises (the cause is chained), or tries to write into the bars; if a model is needed.
         """
+        self.require_model()
         complete = self.params(params)
         try:
             result = self.function(bars, **complete)
@@ -229,6 +295,7 @@ def strategy(
     where: str | Callable[..., bool] | None = None,
     sizing: Sizing | None = None,
     name: str | None = None,
+    fit: Callable[[Bars, dict[str, Any]], Any] | None = None,
     **grid: Sequence[Any],
 ) -> Callable[[Callable[..., Any]], Strategy]: ...
 
@@ -240,13 +307,14 @@ def strategy(
     where: str | Callable[..., bool] | None = None,
     sizing: Sizing | None = None,
     name: str | None = None,
+    fit: Callable[[Bars, dict[str, Any]], Any] | None = None,
     **grid: Sequence[Any],
 ) -> Strategy | Callable[[Callable[..., Any]], Strategy]:
     """Make a signal function a strategy; keywords that are not options are its default grid.
 
     Parameters
     ----------
-    where, sizing, name
+    where, sizing, name, fit
         As in `Strategy`.
     **grid : sequences
         Values of each parameter in the default sweep.
@@ -264,7 +332,7 @@ def strategy(
         return Strategy(function)
 
     def decorate(function: Callable[..., Any]) -> Strategy:
-        return Strategy(function, grid=grid, where=where, sizing=sizing, name=name)
+        return Strategy(function, grid=grid, where=where, sizing=sizing, name=name, fit=fit)
 
     return decorate
 
@@ -300,6 +368,22 @@ def _defaults(function: Callable[..., Any], name: str) -> dict[str, Any]:
             raise StrategyError(f"parameter {parameter.name!r} of {name} has no default; give it one.")
         defaults[parameter.name] = parameter.default
     return defaults
+
+
+def _source_of(function: Callable[..., Any]) -> str:
+    """Text of the file of a function, or of the function where it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    path = Path(code.co_filename) if code is not None else None
+    if path is not None and path.is_file():
+        return path.read_text(encoding="utf-8")
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return "" if code is None else _code_text(code)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def signal_to_target(signal: Signal, bars: Bars, name: str = "strategy") -> NDArray[Any]:

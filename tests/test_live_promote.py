@@ -15,6 +15,7 @@ from quantlab.errors import BundleError, DataError, LiveError, ParameterError, U
 from quantlab.live.bundle import read_bundle
 from quantlab.live.promote import STRESS, promote, refuse_bars, refuse_terms
 from quantlab.sizing import Sizing
+from quantlab.strategy import strategy
 
 PEEKS = STRATEGY.replace("return roc(bars.close, days) > 0.0", "return bars.close > bars.close.mean(axis=0)")
 LEANS = '''\
@@ -52,6 +53,20 @@ def test_a_bundle_carries_source_bars_terms_and_evidence(tmp_path):
 def test_a_strategy_that_looks_ahead_is_refused_at_its_first_bar(tmp_path):
     with pytest.raises(LiveError, match=r"not promoted: looks ahead.*bar \d+"):
         make_bundle(tmp_path, walk(), source=PEEKS)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_strategy_with_a_model_is_refused(tmp_path):
+    def level(bars, _):
+        return bars.close.mean()
+
+    @strategy(fit=level)
+    def above(bars, *, model=None):
+        return bars.close > model
+
+    bars = walk()
+    with pytest.raises(LiveError, match="has a model"):
+        promote(above.fitted(bars.take(slice(0, 50))), bars, terms=terms(), out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from quantlab.costs import Costs
     from quantlab.sizing import Account, Sizing
 
-__all__ = ["backtest", "target_of"]
+__all__ = ["Window", "backtest", "has_universe", "market_target", "target_of"]
 
 
 def target_of(
@@ -46,15 +47,62 @@ def target_of(
         found = as_strategy(strategy)
         complete, name = found.params(params), found.name
         signal = found.evaluate(bars, params)
+    return market_target(signal, bars, name), found, complete
+
+
+def market_target(signal: Signal, bars: Bars, name: str) -> NDArray[Any]:
+    """Target of a signal, 0 outside the universe: float64 or bool of shape (n_bars, n_assets).
+
+    Raises
+    ------
+    StrategyError
+        For a wrong shape or type, targets beyond [-1, 1], or orders inside the bar.
+    """
     if signal.orders_inside_bar:
         raise StrategyError(
             f"strategy {name} asks for {', '.join(signal.orders_inside_bar)}; this version fills market orders only "
             "and would leave them out. Return the target alone."
         )
     target = signal_to_target(signal, bars, name)
-    if bars.member.strides != (0, 0) and not bars.member.all():
+    if has_universe(bars):
         target = np.where(bars.member, target, target.dtype.type(0))
-    return target, found, complete
+    return target
+
+
+def has_universe(bars: Bars) -> bool:
+    """Whether some asset is outside the universe at some bar."""
+    return bars.member.strides != (0, 0) and not bool(bars.member.all())
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Part of the bars that is simulated, and what the strategy sees of them.
+
+    Parameters
+    ----------
+    seen : Bars
+        Up to the end of the window: what precedes it is warm-up.
+    simulated : Bars
+        The window.
+    rows : slice
+        Rows of `seen` that are simulated.
+    alive : ndarray of shape (n_assets,), optional
+        Assets that have bars after the window; None where it ends with the bars.
+    """
+
+    seen: Bars
+    simulated: Bars
+    rows: slice
+    alive: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, bars: Bars, start: Any = None, end: Any = None) -> Window:
+        """Window from `start` to `end`, both inclusive."""
+        seen = bars if end is None else bars.between(None, end)
+        alive = None if end is None else np.asarray(~np.isnan(bars.close[seen.n_bars :]).all(axis=0))
+        if start is None:
+            return cls(seen, seen, slice(0, seen.n_bars), alive)
+        return cls(seen, seen.between(start, None), seen.rows(start, None), alive)
 
 
 def backtest(
@@ -126,21 +174,13 @@ def backtest(
         raise ParameterError(
             "detail bars decide orders inside the bar, which this version does not have; leave it out."
         )
-    seen = bars if end is None else bars.between(None, end)
+    window = Window.of(bars, start, end)
     given = not (callable(strategy) or isinstance(strategy, Strategy))
-    target, found, complete = target_of(strategy, bars if given else seen, params)
-    alive: NDArray[np.bool_] | None = None
-    if end is not None:
-        target = np.ascontiguousarray(target[: seen.n_bars])
-        alive = np.asarray(~np.isnan(bars.close[seen.n_bars :]).all(axis=0))
-    if start is None:
-        simulated = seen
-    else:
-        rows = seen.rows(start, None)
-        simulated, target = seen.between(start, None), np.ascontiguousarray(target[rows])
+    target, found, complete = target_of(strategy, bars if given else window.seen, params)
+    target = np.ascontiguousarray(target[window.rows])
     chosen = sizing if sizing is not None or found is None else found.sizing
     setup = Setup.of(
-        simulated,
+        window.simulated,
         cash=cash,
         costs=costs,
         sizing=chosen,
@@ -148,13 +188,13 @@ def backtest(
         fill=fill,
         benchmark=benchmark,
         risk_free=risk_free,
-        alive=alive,
+        alive=window.alive,
     )
     run = setup.run(target, worst=True)
     result = Result(setup, run, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(
-            f"equity fell to {run.stats[0]:.2f} at {simulated.index[run.ruin_bar]}; use strict=False to see "
+            f"equity fell to {run.stats[0]:.2f} at {window.simulated.index[run.ruin_bar]}; use strict=False to see "
             "the run up to there."
         )
     return result

@@ -140,6 +140,7 @@ class Result:
             notes.append(
                 f"Ruined: equity fell to {self._run.stats[0]:,.2f} at {self.ruined_at}; the run ended there."
             )
+        notes += self._model_notes()
         if setup.fill == "close":
             notes.append("Orders fill at the close of the bar that decides them: this cannot be traded live.")
         if setup.sizing.price == "fill":
@@ -169,6 +170,12 @@ class Result:
         return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in said)]
 
     # -- numbers ---------------------------------------------------------------------------------------
+
+    def _model_notes(self) -> list[str]:
+        fitting = None if self.strategy is None else self.strategy.fitting
+        if fitting is None or fitting.last_ns < self.bars.time[0]:
+            return []
+        return ["The model was fitted on bars that are traded here: it knew what came."]
 
     @cached_property
     def stats(self) -> pd.Series:

@@ -185,6 +185,11 @@ def promote(
         For bars and terms that cannot be traded live.
     """
     idea = as_strategy(strategy)
+    if idea.fit is not None:
+        raise LiveError(
+            f"strategy {idea.name} has a model that is fitted, and a bundle holds source alone: models cannot be "
+            "traded live in this version. Write what was learned into the source, as numbers, and promote that."
+        )
     refuse_bars(bars)
     refuse_terms(terms)
     evidence = examine(idea, bars, params or {}, terms, cuts=cuts)

@@ -11,6 +11,8 @@ from quantlab.bars import Bars
 from quantlab.errors import DataError, ParameterError, StrategyError
 from quantlab.research.coverage import choose_sets, place_cuts, plan_cuts
 from quantlab.research.examination import Examination, shortened
+from quantlab.research.refitting import n_training_bars
+from quantlab.research.scramble import take
 from quantlab.research.verdict import CheckReport, Offence
 from quantlab.research.warmup import TOLERANCES
 from quantlab.strategy import Strategy, as_strategy
@@ -46,6 +48,10 @@ def check(
     stretch, wilder, and are pushed up, then down; bars and whole assets go missing; one asset is replaced
     alone; or the bars end at the cut. Times stay. Every member of the signal at or before the cut must then
     stay what it was.
+
+    A strategy with a fit is fitted on the first half of the bars, and every cut lies after it. It is fitted again on
+    the bars as they are and on replaced futures, and must decide the same each time: a fit may depend on nothing
+    but the bars it gets and its parameters.
 
     Parameters
     ----------
@@ -99,12 +105,13 @@ def check(
     if max_sets < 1:
         raise ParameterError(f"max_sets={max_sets!r}; at least one parameter set is needed.")
     sets, total = choose_sets(idea, grid, where, max_sets, seed)
-    places = _places(bars, cuts, seed)
+    n_training = n_training_bars(bars) if idea.unfitted else 0
+    places = _places(bars, cuts, seed, max(0, n_training - 1))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scrambled prices may well divide by zero
         run = Examination(idea, bars, sets, plan_cuts(places, len(sets), PAIRS), seed=seed, progress=progress)
         run.examine()
-        notes = run.examine_with_holes()
+        notes = [*_model_notes(run, n_training), *run.examine_with_holes()]
         return _report(run, notes, grid, total)
 
 
@@ -117,15 +124,38 @@ def _idea(given: Any) -> Strategy:
     return as_strategy(given)
 
 
-def _places(bars: Bars, cuts: int | Sequence[int], seed: int) -> dict[str, NDArray[np.int64]]:
+def _model_notes(run: Examination, n_training: int) -> list[str]:
+    """Say what a model was fitted on, and what a reader should know of that."""
+    fitting, bars = run.idea.fitting, run.bars
+
+    def label(row: int) -> str:
+        return str(bars.index[row])[: 16 if bars.intraday else 10]
+
+    if fitting is not None:
+        known = int(np.searchsorted(bars.time, fitting.last_ns, "right"))
+        told = f"its model was fitted on bars up to {label(known - 1)}: it knows what came until then"
+        return [told] * (known > 0)
+    if not n_training:
+        return []
+    notes = [f"fitted on the first {n_training} bars, up to {label(n_training - 1)}; the cuts lie after them"]
+    if not run.findings and not run.unstable and not run.model_reacts():
+        notes.append(
+            "its model gives the same signals when its training bars are replaced: it may have learned from elsewhere"
+        )
+    return notes
+
+
+def _places(bars: Bars, cuts: int | Sequence[int], seed: int, first: int = 0) -> dict[str, NDArray[np.int64]]:
+    """Rows to cut after, none before row `first`."""
     if isinstance(cuts, (int, np.integer)):
         if cuts < 1:
             raise ParameterError(f"cuts={cuts}; at least one cut is needed.")
-        return place_cuts(bars, int(cuts), seed)
+        rest = bars if first == 0 else take(bars, slice(first, bars.n_bars))
+        return {name: rows + first for name, rows in place_cuts(rest, int(cuts), seed).items()}
     given = np.unique(np.asarray(list(cuts)))
-    if given.size == 0 or given.dtype.kind not in "iu" or given[0] < 0 or given[-1] > bars.n_bars - 2:
+    if given.size == 0 or given.dtype.kind not in "iu" or given[0] < first or given[-1] > bars.n_bars - 2:
         raise ParameterError(
-            f"cuts={cuts!r}; a number of cuts is needed, or rows from 0 to {bars.n_bars - 2} (the last bar "
+            f"cuts={cuts!r}; a number of cuts is needed, or rows from {first} to {bars.n_bars - 2} (the last bar "
             "but one)."
         )
     return {"given": given.astype(np.int64)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from quantlab.errors import StrategyError
+from quantlab.research.refitting import FirstPart
 from quantlab.research.scramble import FALL, HOLES, RISE, TRUNCATED, Future, Scrambler, replaced, take
 from quantlab.research.verdict import Offence
 from quantlab.research.warmup import FEWEST_BARS, Warmup, events, gap, histories, quiet_pasts
@@ -95,6 +96,7 @@ class Examination:
     ) -> None:
         self.idea, self.bars, self.sets, self.plan, self.seed = idea, bars, sets, plan, seed
         self.scrambler = Scrambler(bars, seed)
+        self._models = FirstPart(idea, bars)
         self.findings: dict[int, _Finding] = {}
         self.unstable: dict[int, _Difference] = {}
         self.warmups: dict[int, Warmup] = {}
@@ -129,7 +131,10 @@ class Examination:
         self._done += 1
         if self._progress is not None and self._done % 50 == 0:
             self._progress(min(self._done, self._planned), self._planned)
-        signal = self.idea.evaluate(bars, self.sets[k])
+        return self._members_of(self._models.strategy(bars, k, self.sets[k]), bars, k, strict=strict)
+
+    def _members_of(self, strategy: Strategy, bars: Bars, k: int, *, strict: bool) -> Members:
+        signal = strategy.evaluate(bars, self.sets[k])
         if strict:
             signal_to_target(signal, bars, str(self.idea.name))
         given = {name: getattr(signal, name) for name in MEMBERS}
@@ -279,7 +284,7 @@ class Examination:
         """Test the first parameter set once more on bars with holes, where filling backwards shows."""
         if self.findings or self.unstable or self.bars.n_bars < 20:
             return []
-        holed, ends = _with_holes(self.bars, self.seed)
+        holed, ends = _with_holes(self.bars, self.seed, self._models.n_bars)
         run = Examination(self.idea, holed, self.sets[:1], {int(cut): [0] for cut in ends}, seed=self.seed)
         try:
             run.examine()
@@ -293,6 +298,16 @@ class Examination:
                 "the offence shows where bars are missing: these bars had holes planted into a copy of them"
             ]
         return []
+
+    def model_reacts(self) -> bool:
+        """Whether another history of the training bars changes any signal of the first parameter set."""
+        past = self.scrambler.past(self._models.n_bars, "fall")
+        try:
+            other = self._models.fitted_elsewhere(past, self.sets[0])
+            there = self._members_of(other, self.bars, 0, strict=False)
+        except StrategyError:
+            return True
+        return _first_difference(self.members(self.bars, 0), there, self.bars.n_bars, 0.0) is not None
 
     def locate(self) -> Offence | None:
         """Name the earliest offence, after looking for one before it, with how far it reads and whom."""
@@ -402,20 +417,20 @@ def _member(given: Any, member: str, bars: Bars, name: str) -> NDArray[Any]:
         ) from error
 
 
-def _with_holes(bars: Bars, seed: int) -> tuple[Bars, NDArray[np.int64]]:
-    """Copy of `bars` with some bars of each asset taken away, and the last bar of some of the holes."""
+def _with_holes(bars: Bars, seed: int, first: int) -> tuple[Bars, NDArray[np.int64]]:
+    """Copy of `bars` with some bars of each asset taken away from row `first` on, and last bars of some holes."""
     rng = np.random.default_rng((seed, bars.n_bars, 2))
     gone = rng.random(bars.shape) < HOLE_SHARE
     gone |= np.roll(gone, 1, axis=0) & (rng.random(bars.shape) < 0.5)
-    gone[0] = gone[-1] = False
+    gone[: max(1, first)] = gone[-1] = False
     columns = {
         n: np.where(gone, np.nan, getattr(bars, n)) for n in ("open", "high", "low", "close", "volume")
     }
     ends = np.flatnonzero((gone[:-1] & ~gone[1:]).any(axis=1))
     if ends.size == 0:
-        gone[bars.n_bars // 2] = True
+        gone[(middle := (first + bars.n_bars) // 2)] = True
         columns = {n: np.where(gone, np.nan, column) for n, column in columns.items()}
-        ends = np.array([bars.n_bars // 2])
+        ends = np.array([middle])
     chosen = ends[np.linspace(0, ends.size - 1, min(24, ends.size)).round().astype(np.int64)]
     return replaced(bars, **columns), chosen
 
