@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from quantlab.report import figures, trades
+from quantlab.report import figures, frame, trades
+from quantlab.report.frame import number, section, word
 from quantlab.report.palette import dark_of
-from quantlab.report.record import data_to_json, plain, script_element
+from quantlab.report.record import data_to_json, script_element
 from quantlab.report.script import SCRIPT
 from quantlab.report.statistics import COST_KEYS, GROUPS, STATISTICS, format_money, format_value
-from quantlab.report.style import stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +29,7 @@ MAX_LISTED = 200
 def describe(content: ReportContent) -> str:
     """Describe in one line what was run: parameters, assets, period, bars, bars a year."""
     params: Any = content.settings.get("params", {})
-    given = ", ".join(f"{k}={_word(v)}" for k, v in dict(params).items())
+    given = ", ".join(f"{k}={word(v)}" for k, v in dict(params).items())
     symbols = list(content.prices)
     named = ", ".join(symbols[:4]) + (f" and {len(symbols) - 4:,} more" if len(symbols) > 4 else "")
     index: Any = content.equity.index
@@ -61,65 +59,35 @@ def render(content: ReportContent) -> str:
     DataError
         For settings that JSON cannot carry.
     """
-    from plotly.offline import get_plotlyjs
-
     # First, since it refuses settings that are not plain data.
     carried = script_element(data_to_json(content), "quantlab-result")
     drawings = _drawings(content)
     charts = _Charts(drawings)
-    library = get_plotlyjs().replace("</script", "<\\/script")
     body = "\n".join(
         [
-            _header(content),
-            _notes(content),
+            frame.header("backtest", content.title, content.subtitle or describe(content)),
+            frame.notes(content.notes),
             _headline(content),
             _equity(content, charts),
             _prices(content, charts),
-            _section("Monthly returns", charts.figure("monthly", wide=True)),
+            section("Monthly returns", charts.figure("monthly", wide=True)),
             '<div class="pair">',
-            _section("Distribution of returns", charts.figure("distribution")),
-            _section("Where the costs went", charts.figure("costs")),
+            section("Distribution of returns", charts.figure("distribution")),
+            section("Where the costs went", charts.figure("costs")),
             "</div>",
             _statistics(content),
             _costs(content),
-            _run(content),
+            frame.run(content.settings, content.fingerprint),
         ]
     )
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(library, SCRIPT)}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(content.title)} – backtest</title>",
-            f"<style>{stylesheet()}</style>",
-            carried,
-            "</head>",
-            "<body>",
-            f"<main>{body}</main>",
-            _footer(),
-            script_element(charts.data(), "quantlab-figures"),
-            f"<script>{library}</script>",
-            f"<script>{SCRIPT}</script>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
-
-
-def _policy(*scripts: str) -> str:
-    """Policy that allows the scripts given, by their hash, and no request at all."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode('ascii')}'" for s in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return frame.Document(
+        title=f"{content.title} – backtest",
+        main=body,
+        footer=_footer(),
+        figures=charts.data(),
+        script=SCRIPT,
+        head=carried,
+    ).html()
 
 
 # -- figures -------------------------------------------------------------------------------------------
@@ -146,16 +114,7 @@ class _Charts:
         self.drawings = drawings
 
     def figure(self, name: str, *, timed: bool = False, wide: bool = False, heading: str = "") -> str:
-        drawing = self.drawings[name][0]
-        chart = (
-            f'<div class="chart" role="img" aria-label="{escape(drawing.summary)}" data-figure="{name}"'
-            f'{" data-time" if timed else ""} style="--h:{drawing.height}px"></div>'
-        )
-        if wide:
-            chart = f'<div class="wide" tabindex="0" role="group" aria-label="Scrollable chart">{chart}</div>'
-        head = f"<h3>{heading}</h3>" if heading else ""
-        caption = f'<figcaption id="{name}-caption">{escape(drawing.caption)}</figcaption>'
-        return f"{head}<figure>{chart}{caption}</figure>"
+        return frame.chart(name, self.drawings[name][0], timed=timed, wide=wide, heading=heading)
 
     def data(self) -> str:
         prices = self.drawings["prices"]
@@ -171,41 +130,12 @@ class _Charts:
 # -- parts of the page ---------------------------------------------------------------------------------
 
 
-def _section(heading: str, inner: str, beside: str = "", kind: str = "") -> str:
-    name = "s-" + "".join(c if c.isalnum() else "-" for c in heading.lower())
-    return (
-        f'<section aria-labelledby="{name}"{f" class={kind}" if kind else ""}>'
-        f'<div class="top"><h2 id="{name}">{escape(heading)}</h2>{beside}</div>{inner}</section>'
-    )
-
-
-def _header(content: ReportContent) -> str:
-    return (
-        '<header><p class="mark">quantlab · backtest</p>'
-        f"<h1>{escape(content.title)}</h1>"
-        f'<p class="ran">{escape(content.subtitle or describe(content))}</p></header>'
-    )
-
-
-def _notes(content: ReportContent) -> str:
-    if not content.notes:
-        return ""
-    items = "".join(f"<li>{escape(str(note))}</li>" for note in content.notes)
-    heading = '<h2 id="s-notes">Read this first</h2>'
-    return f'<aside class="notes" aria-labelledby="s-notes">{heading}<ul>{items}</ul></aside>'
-
-
-def _number(value: float, unit: str) -> str:
-    """Show a number to a reader, with its exact value in the element."""
-    return f'<data value="{float(value)!r}">{format_value(float(value), unit)}</data>'
-
-
 def _headline_rows(content: ReportContent) -> Iterator[tuple[str, str, str]]:
     def shown(key: str) -> str:
         return format_value(content.stats.get(key, math.nan), STATISTICS[key].unit)
 
     def big(key: str) -> str:
-        return _number(content.stats.get(key, math.nan), STATISTICS[key].unit)
+        return number(content.stats.get(key, math.nan), STATISTICS[key].unit)
 
     profit = content.profit_before_costs
     share = content.total_cost / profit if profit > 0.0 else math.nan
@@ -242,7 +172,7 @@ def _equity(content: ReportContent, charts: _Charts) -> str:
     inner = charts.figure("equity", timed=True)
     inner += f'<div class="gap">{charts.figure("drawdown", timed=True, heading="Drawdown")}</div>'
     inner += f'<div class="gap">{charts.figure("exposure", timed=True, heading="Exposure")}</div>'
-    return _section(
+    return section(
         f"Equity against {content.benchmark_name[:1].lower()}{content.benchmark_name[1:]}",
         inner,
         button,
@@ -263,7 +193,7 @@ def _prices(content: ReportContent, charts: _Charts) -> str:
     if len(symbols) < len(content.prices):
         chosen = f"{len(symbols)} of {len(content.prices)}"
         more = f'<p class="how">The {chosen} assets with the most trades have a chart.</p>'
-    return _section(
+    return section(
         heading, charts.figure("prices", timed=True) + more + _trade_table(content), beside, "long"
     )
 
@@ -316,7 +246,7 @@ def _statistics(content: ReportContent) -> str:
             continue
         rows = "".join(
             f'<tr><th scope="row">{s.label}<span class="how">{escape(s.convention)}</span></th>'
-            f'<td class="n">{_number(content.stats[s.key], s.unit)}</td></tr>'
+            f'<td class="n">{number(content.stats[s.key], s.unit)}</td></tr>'
             for s in known
         )
         tables.append(
@@ -329,7 +259,7 @@ def _statistics(content: ReportContent) -> str:
         f"number, {content.n_bars:,}; bpy: bars a year, {content.bars_per_year:,.6g}; rf: return of one bar "
         f"without risk. Money in {escape(content.currency)}.</p>"
     )
-    return _section(
+    return section(
         "Statistics, and how each is defined",
         f'{lead}<div class="statistics">{"".join(tables)}</div>',
         "",
@@ -343,7 +273,7 @@ def _costs(content: ReportContent) -> str:
     def cells(money: float) -> str:
         of_profit = money / profit if profit > 0.0 else math.nan
         shares = (format_value(money / content.cash, "percent"), format_value(of_profit, "percent"))
-        return f'<td class="n">{_number(money, "money")}</td>' + "".join(
+        return f'<td class="n">{number(money, "money")}</td>' + "".join(
             f'<td class="n">{s}</td>' for s in shares
         )
 
@@ -366,58 +296,7 @@ def _costs(content: ReportContent) -> str:
         '<p class="how">Profit before costs = final equity − starting cash + all costs = '
         f"{format_money(profit)} {escape(content.currency)}; a dash where it is not above zero.</p>"
     )
-    return _section("Costs", table + caption)
-
-
-def _is_table(value: Any) -> bool:
-    """Tell whether a setting is a whole table: a mapping with rows that are mappings."""
-    inner = value.values() if hasattr(value, "items") else ()
-    return any(isinstance(v, (list, tuple)) and any(hasattr(row, "items") for row in v) for v in inner)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield settings as lines: nested names joined by dots, values as text, a table by its name."""
-    if prefix and _is_table(value):
-        yield prefix, str(value.get("name") or "table, in full below")
-    elif hasattr(value, "items") and len(value):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, (list, tuple)):
-        yield prefix, ", ".join(_word(v) for v in value) or "none"
-    elif prefix:
-        yield prefix, _word(value)
-
-
-def _word(value: Any) -> str:
-    """One setting for a reader."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float)):
-        return f"{value:,.15g}"
-    return "none" if value is None or hasattr(value, "items") else str(value)
-
-
-def _pairs(heading: str, pairs: Iterator[tuple[str, str]], *, code: bool) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" class="key">{escape(key)}</th>'
-        f"<td>{f'<code>{escape(v)}</code>' if code else escape(v)}</td></tr>"
-        for key, v in pairs
-    )
-    return f"<div><h3>{heading}</h3><table><tbody>{rows}</tbody></table></div>" if rows else ""
-
-
-def _run(content: ReportContent) -> str:
-    inner = _pairs("Settings", _flat(content.settings), code=False)
-    inner += _pairs("Fingerprint", _flat(content.fingerprint), code=True)
-    if not inner:
-        return ""
-    full = escape(json.dumps(plain(content.settings, "settings"), indent=1, ensure_ascii=False))
-    more = (
-        "<details><summary>All settings in full</summary>"
-        '<div class="scroll" tabindex="0" role="group" aria-label="Settings">'
-        f"<pre>{full}</pre></div></details>"
-    )
-    return _section("How it was run", f'<div class="run">{inner}</div>{more}', "", "long")
+    return section("Costs", table + caption)
 
 
 def _footer() -> str:

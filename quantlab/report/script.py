@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["SCRIPT"]
+__all__ = ["SCRIPT", "program"]
 
-SCRIPT = """
+_START = """
 (function () {
   "use strict";
   const drawings = JSON.parse(document.getElementById("quantlab-figures").textContent);
@@ -12,12 +12,9 @@ SCRIPT = """
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
   const charts = Array.from(document.querySelectorAll(".chart"));
-  const timed = charts.filter(function (chart) { return "time" in chart.dataset; });
   const config = { displayModeBar: false, responsive: true, doubleClick: "reset" };
   let isDark = false;
   let paper = false;
-  let range = null;
-  let logarithmic = false;
 
   // Figures are written in light colours; every colour has one dark twin.
   function themed(value) {
@@ -35,6 +32,7 @@ SCRIPT = """
     const all = drawings.figures[chart.dataset.figure];
     const one = Array.isArray(all) ? all[Number(chart.dataset.index || 0)] : all;
     const copy = JSON.parse(JSON.stringify(one));
+    adjust(copy, chart);
     return isDark && !paper ? themed(copy) : copy;
   }
 
@@ -42,10 +40,6 @@ SCRIPT = """
     const spec = specOf(chart);
     spec.layout.dragmode = touch ? false : "zoom";
     if (width) { spec.layout.width = width; spec.layout.height = chart.clientHeight; }
-    if ("time" in chart.dataset && range) { spec.layout.xaxis.range = range.slice(); }
-    if (chart.dataset.figure === "equity" && logarithmic) {
-      Object.assign(spec.layout.yaxis, { type: "log" }, spec.layout.meta.log);
-    }
     return Plotly.react(chart, spec.data, spec.layout, config);
   }
 
@@ -66,6 +60,34 @@ SCRIPT = """
       }
     }
     drawing = false;
+  }
+"""
+
+_END = """
+  prefersDark.addEventListener("change", function () { drawAll(); });
+  addEventListener("beforeprint", function () {
+    paper = true;
+    charts.forEach(function (chart) { draw(chart, 640); });
+  });
+  addEventListener("afterprint", function () { paper = false; drawAll(); });
+
+  drawAll().then(function () {
+    ready();
+    document.documentElement.dataset.drawn = String(charts.length);
+  });
+}());
+"""
+
+_BACKTEST = """
+  const timed = charts.filter(function (chart) { return "time" in chart.dataset; });
+  let range = null;
+  let logarithmic = false;
+
+  function adjust(spec, chart) {
+    if ("time" in chart.dataset && range) { spec.layout.xaxis.range = range.slice(); }
+    if (chart.dataset.figure === "equity" && logarithmic) {
+      Object.assign(spec.layout.yaxis, { type: "log" }, spec.layout.meta.log);
+    }
   }
 
   // Charts over time move together.
@@ -109,17 +131,26 @@ SCRIPT = """
     });
   }
 
-  prefersDark.addEventListener("change", function () { drawAll(); });
-  addEventListener("beforeprint", function () {
-    paper = true;
-    charts.forEach(function (chart) { draw(chart, 640); });
-  });
-  addEventListener("afterprint", function () { paper = false; drawAll(); });
-
-  drawAll().then(function () {
-    timed.forEach(follow);
-    document.documentElement.dataset.drawn = String(charts.length);
-  });
-}());
+  function ready() { timed.forEach(follow); }
 """
-"""Runs once, at the end of the page, after Plotly; it reads data and touches nothing but the charts."""
+
+
+def program(part: str) -> str:
+    """Program of a page: drawing, light and dark, and paper, with what is its own.
+
+    Parameters
+    ----------
+    part : str
+        JavaScript that defines ``adjust(spec, chart)``, which changes a figure before it is drawn, and
+        ``ready()``, which is called once when all are.
+
+    Returns
+    -------
+    str
+        It runs once, at the end of the page, after Plotly; it reads data and touches nothing but the charts.
+    """
+    return _START + part + _END
+
+
+SCRIPT = program(_BACKTEST)
+"""Program of a backtest's page."""

@@ -55,6 +55,17 @@ section > :last-child { margin-bottom: 0; }
 }
 .headline .beside { color: var(--muted); font-size: 12.5px; line-height: 1.35; }
 
+.headline.fit { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
+.verdict { margin: 0 0 16px; font-size: 21px; line-height: 1.35; font-weight: 560; letter-spacing: -.012em; }
+.meaning { margin: -6px 2px 16px; font-size: 13px; color: var(--muted); }
+.meaning p { margin-top: 4px; }
+.meaning b { color: var(--ink); font-weight: 600; }
+.choices { display: flex; flex-wrap: wrap; gap: 8px 18px; margin: 10px 0 4px; }
+.choices > span { display: flex; align-items: baseline; gap: 7px; min-width: 0; }
+.how + table, .top + table { margin-top: 10px; }
+.slices { margin-top: 16px; }
+.slices h3 { text-transform: none; letter-spacing: 0; font-size: 13px; margin: 0; }
+
 .top {
   display: flex; justify-content: space-between; align-items: baseline; gap: 8px 16px; flex-wrap: wrap;
 }
