@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from quantlab.costs import Costs
     from quantlab.data.catalog import Catalog
     from quantlab.data.sample import sample
-    from quantlab.engine.backtest import backtest
     from quantlab.engine.result import Result
     from quantlab.model import Instrument
+    from quantlab.research import overfitting
     from quantlab.research.causality import check
+    from quantlab.research.distributions import Choice, Integers, Uniform
+    from quantlab.research.null_worlds import null_worlds
+    from quantlab.research.record import backtest
+    from quantlab.research.recorded_sweep import sweep
+    from quantlab.research.search import search
+    from quantlab.research.sweep_result import SweepResult
+    from quantlab.research.walkforward import walk_forward
     from quantlab.sizing import Account, Sizing
     from quantlab.strategy import Signal, Strategy, strategy
 
@@ -31,37 +38,58 @@ __all__ = [
     "Account",
     "Bars",
     "Catalog",
+    "Choice",
     "Costs",
     "Instrument",
+    "Integers",
     "Result",
     "Signal",
     "Sizing",
     "Strategy",
+    "SweepResult",
+    "Uniform",
     "__version__",
     "backtest",
     "check",
     "errors",
+    "null_worlds",
+    "overfitting",
     "sample",
+    "search",
     "signals",
     "strategy",
+    "sweep",
+    "walk_forward",
 ]
 
 _HOME = {
     "Account": "quantlab.sizing",
     "Bars": "quantlab.bars",
     "Catalog": "quantlab.data.catalog",
+    "Choice": "quantlab.research.distributions",
     "Costs": "quantlab.costs",
     "Instrument": "quantlab.model",
+    "Integers": "quantlab.research.distributions",
     "Result": "quantlab.engine.result",
     "Signal": "quantlab.strategy",
     "Sizing": "quantlab.sizing",
     "Strategy": "quantlab.strategy",
-    "backtest": "quantlab.engine.backtest",
+    "SweepResult": "quantlab.research.sweep_result",
+    "Uniform": "quantlab.research.distributions",
+    "backtest": "quantlab.research.record",
     "check": "quantlab.research.causality",
+    "null_worlds": "quantlab.research.null_worlds",
     "sample": "quantlab.data.sample",
+    "search": "quantlab.research.search",
     "strategy": "quantlab.strategy",
+    "sweep": "quantlab.research.recorded_sweep",
+    "walk_forward": "quantlab.research.walkforward",
 }
-_SUBMODULES = ("errors", "signals")
+_SUBMODULES = {
+    "errors": "quantlab.errors",
+    "overfitting": "quantlab.research.overfitting",
+    "signals": "quantlab.signals",
+}
 
 
 class _Package(ModuleType):
@@ -91,7 +119,7 @@ if not TYPE_CHECKING:  # hidden from type checkers, which would take any name fo
         elif name in _HOME:
             found = getattr(import_module(_HOME[name]), name)
         elif name in _SUBMODULES:
-            found = import_module(f"quantlab.{name}")
+            found = import_module(_SUBMODULES[name])
         else:
             raise AttributeError(_unknown(name))
         globals()[name] = found

@@ -15,8 +15,13 @@ __all__ = ["COMMANDS", "command_group", "make_app"]
 COMMANDS = {
     "demo": "Take a strategy the whole way on real prices: backtest, promotion, a year of paper trading, proof.",
     "doctor": "Check this machine, the official client, TWS or IB Gateway and the catalog, and say what to do.",
+    "init": "Make a folder a project, in which every backtest and sweep is counted.",
     "backtest": "Run one strategy over bars and print what came of it.",
+    "sweep": "Run every parameter set of a grid and print the best.",
     "check": "Test that a strategy does not look ahead, and find its warm-up.",
+    "walk-forward": "Choose parameters on some bars, judge them on others, and stitch what came of it into one run.",
+    "validate": "Sweep a strategy, and say what its best trial is worth after so many tries.",
+    "ledger": "Show what was tried in this project: entries, and what they add up to by strategy.",
     "verify": "Run a report again and name the first number that differs.",
     "promote": "Examine a strategy and seal it, with its evidence and its risk limits, into a bundle.",
     "parity": "Replay a period through the official client, a socket and the gateway, beside the backtest.",
@@ -79,7 +84,7 @@ class _LazyGroup(TyperGroup):
         """Load the command."""
         if cmd_name not in COMMANDS:
             return None
-        return typer.main.get_command(import_module(f"quantlab.cli.{cmd_name}").app)
+        return typer.main.get_command(import_module(f"quantlab.cli.{cmd_name.replace('-', '_')}").app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first argument names.

@@ -121,8 +121,8 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
     """
     from quantlab.cli._output import say_when_compiling
     from quantlab.cli._settings import parse_account, parse_costs, parse_sizing
-    from quantlab.engine.backtest import backtest as run
     from quantlab.engine.loader import load_strategy
+    from quantlab.research.record import backtest as run
 
     found = load_strategy(strategy)
     params = parse_params(found, param)
