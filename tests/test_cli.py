@@ -67,14 +67,14 @@ def idea(bars, *, fast=20, level=0.5, kind="plain", strict=False, window=None):
 
 def commands(name):
     """(path, command) of a command and of all below it."""
-    top = typer.main.get_command(import_module(f"quantlab.cli.{name}").app)
+    top = typer.main.get_command(import_module(f"quantlab.cli.{name.replace('-', '_')}").app)
     below = getattr(top, "commands", {})
     return [(f"{name} {k}", c) for k, c in below.items()] or [(name, top)]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_loads_and_its_line_is_its_own(name):
-    app = import_module(f"quantlab.cli.{name}").app
+    app = import_module(f"quantlab.cli.{name.replace('-', '_')}").app
     assert (typer.main.get_command(app).help or "").partition("\n")[0].strip() == COMMANDS[name]
 
 

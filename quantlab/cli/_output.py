@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["console", "jsonable", "print_json", "print_pairs", "print_table", "say_when_compiling"]
+__all__ = [
+    "console",
+    "jsonable",
+    "print_json",
+    "print_pairs",
+    "print_table",
+    "say_when_compiling",
+    "write_report",
+]
 
 
 def jsonable(value: Any) -> Any:
@@ -61,6 +69,24 @@ def say_when_compiling() -> None:
         typer.echo(
             "compiling the engine: the first run takes about half a minute, later ones do not", err=True
         )
+
+
+def write_report(result: Any, path: str, **options: Any) -> str:
+    """Write the report of a result and return where it is.
+
+    Raises
+    ------
+    ParameterError
+        For a place that cannot be written.
+    """
+    from quantlab.errors import ParameterError
+
+    try:
+        return str(result.report(path, **options))
+    except OSError as error:
+        raise ParameterError(
+            f"--report {path} cannot be written ({error.strerror}); name a file in a folder that can be."
+        ) from error
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:

@@ -119,7 +119,7 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
 
     Ends with 1 if --cross-check finds a number that differs, with 2 for input that cannot be used.
     """
-    from quantlab.cli._output import say_when_compiling
+    from quantlab.cli._output import say_when_compiling, write_report
     from quantlab.cli._settings import parse_account, parse_costs, parse_sizing
     from quantlab.engine.loader import load_strategy
     from quantlab.research.record import backtest as run
@@ -150,7 +150,7 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
         start=window[0],
         end=window[1],
     )
-    written = None if report is None else _write_report(result, report)
+    written = None if report is None else write_report(result, report)
     opinion = None
     if cross_check:
         from quantlab.engine.crosscheck import crosscheck
@@ -161,24 +161,6 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
     else:
         _print_text(result, written, opinion)
     return 0 if opinion is None or opinion.agrees else FAILED
-
-
-def _write_report(result: Result, path: str) -> str:
-    """Write the report and return where it is.
-
-    Raises
-    ------
-    ParameterError
-        For a place that cannot be written.
-    """
-    from quantlab.errors import ParameterError
-
-    try:
-        return str(result.report(path))
-    except OSError as error:
-        raise ParameterError(
-            f"--report {path} cannot be written ({error.strerror}); name a file in a folder that can be."
-        ) from error
 
 
 def _second_opinion(check: CrossCheck) -> str:

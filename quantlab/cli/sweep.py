@@ -122,7 +122,7 @@ def sweep(  # noqa: PLR0917  # typer reads options from parameters
     Ends with 1 if a trial raised (its row says why) or the sweep was interrupted, with 2 for input that cannot be
     used. What the best is worth after so many tries is said by 'quantlab validate'.
     """
-    from quantlab.cli._output import say_when_compiling
+    from quantlab.cli._output import say_when_compiling, write_report
     from quantlab.engine.loader import load_strategy
 
     found = load_strategy(strategy)
@@ -156,7 +156,7 @@ def sweep(  # noqa: PLR0917  # typer reads options from parameters
         **options,
     )
     files = {"table": None if written is None else str(written(result))}
-    files["report"] = None if report is None else _write_report(result, report, metric)
+    files["report"] = None if report is None else write_report(result, report, metric=metric)
     if as_json:
         _print_json(result, metric, best, files)
     else:
@@ -206,17 +206,6 @@ def _writer(out: str | None) -> Any:
         return path
 
     return write
-
-
-def _write_report(result: SweepResult, path: str, metric: str) -> str:
-    from quantlab.errors import ParameterError
-
-    try:
-        return str(result.report(path, metric=metric))
-    except OSError as error:
-        raise ParameterError(
-            f"--report {path} cannot be written ({error.strerror}); name a file in a folder that can be."
-        ) from error
 
 
 def _print_json(result: SweepResult, metric: str, best: int, files: dict[str, str | None]) -> None:

@@ -102,7 +102,7 @@ def validate(  # noqa: PLR0917  # typer reads options from parameters
     Deflated Sharpe ratio, PBO, data-snooping tests, resampling, cost stress and neighbours. Ends with 1 if a check
     that the verdict depends on says no, with 2 for input that cannot be used.
     """
-    from quantlab.cli._output import say_when_compiling
+    from quantlab.cli._output import say_when_compiling, write_report
     from quantlab.engine.loader import load_strategy
     from quantlab.research.extras import load_arch
     from quantlab.research.record import find_ledger, record_sweep
@@ -151,7 +151,7 @@ def validate(  # noqa: PLR0917  # typer reads options from parameters
         blocks=blocks,
         null_worlds=worlds,
     )
-    written = None if report is None else _write_report(swept, told, report)
+    written = None if report is None else write_report(swept, report, metric=told.metric, validation=told)
     if as_json:
         from quantlab.cli._output import print_json
 
@@ -161,24 +161,6 @@ def validate(  # noqa: PLR0917  # typer reads options from parameters
         if written is not None:
             typer.echo(f"report: {written}")
     return 0 if told.passes else 1
-
-
-def _write_report(swept: SweepResult, told: Validation, path: str) -> str:
-    """Write the report and return where it is.
-
-    Raises
-    ------
-    ParameterError
-        For a place that cannot be written.
-    """
-    from quantlab.errors import ParameterError
-
-    try:
-        return str(swept.report(path, metric=told.metric, validation=told))
-    except OSError as error:
-        raise ParameterError(
-            f"--report {path} cannot be written ({error.strerror}); name a file in a folder that can be."
-        ) from error
 
 
 def _print_text(told: Validation, swept: SweepResult) -> None:

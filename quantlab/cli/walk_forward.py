@@ -22,7 +22,6 @@ from quantlab.cli._options import (
     SymbolsOption,
     TzOption,
 )
-from quantlab.errors import ParameterError
 
 if TYPE_CHECKING:
     from quantlab.research.walkforward_result import WalkForwardResult
@@ -106,7 +105,7 @@ def walk_forward(  # noqa: PLR0917  # typer reads options from parameters
     A fitted strategy is fitted anew on each training window. Ends with 1 if a window stays flat since nothing could
     be chosen in it, or if it was interrupted; with 2 for input that cannot be used.
     """
-    from quantlab.cli._output import print_json, say_when_compiling
+    from quantlab.cli._output import print_json, say_when_compiling, write_report
     from quantlab.engine.loader import load_strategy
     from quantlab.research.walkforward import walk_forward as run
 
@@ -138,7 +137,7 @@ def walk_forward(  # noqa: PLR0917  # typer reads options from parameters
         progress=not as_json,
         **options,
     )
-    written = None if report is None else _write_report(result, report)
+    written = None if report is None else write_report(result, report)
     if as_json:
         print_json({**result.describe(), "report": written})
     else:
@@ -156,22 +155,6 @@ def _length(text: str | None) -> float | str | None:
         except ValueError:
             continue
     return text
-
-
-def _write_report(result: WalkForwardResult, path: str) -> str:
-    """Write the report and return where it is.
-
-    Raises
-    ------
-    ParameterError
-        For a place that cannot be written.
-    """
-    try:
-        return str(result.report(path))
-    except OSError as error:
-        raise ParameterError(
-            f"--report {path} cannot be written ({error.strerror}); name a file in a folder that can be."
-        ) from error
 
 
 def _print_text(result: WalkForwardResult, written: str | None) -> None:
