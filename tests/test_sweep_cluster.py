@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from made_bars import make_bars
 
-from quantlab.errors import MissingExtraError, ParameterError, QuantlabError
+from quantlab.errors import MissingExtraError, ParameterError, QuantlabError, StrategyError
 from quantlab.research import cluster
 from quantlab.research.cluster import ClusterPool, Parcel, refuse_other_versions, run_chunk, versions
 from quantlab.research.shipping import to_bytes
@@ -203,20 +203,19 @@ def test_a_given_client_stays_open_and_nothing_is_left_on_the_cluster(client):
 
 def test_the_prices_go_out_once_and_few_chunks_are_in_flight(client):
     job = job_of()
-    trials = Trials.of(job.strategy, {"days": range(10, 200)})
-    pool = ClusterPool(client, job)
-    packed = len(to_bytes(job))
-    held = client.run(
-        lambda dask_worker: [v.data.nbytes for v in dask_worker.data.values() if hasattr(v, "made_by")]
-    )
-    assert list(held.values()) == [[packed]] * len(held)
+    trials = Trials.of(job.strategy, {"days": range(10, 80)})
     before = client.run(lambda dask_worker: dask_worker.state.transfer_incoming_count_total)
+    pool = ClusterPool(client, job)
     most = 0
-    for _ in pool.chunks(trials, ranges_of(len(trials))):
+    for _ in pool.chunks(trials, [(k, k + 1) for k in range(0, 60, 2)]):
         most = max(most, len(tasks_of(client)))
-    assert client.run(lambda dask_worker: dask_worker.state.transfer_incoming_count_total) == before
-    assert most <= cluster.AHEAD * pool.n_workers + 2  # the prices, and the chunk that was just taken
+    after = client.run(lambda dask_worker: dask_worker.state.transfer_incoming_count_total)
+    held = client.run(lambda dask_worker: [type(v).__name__ for v in dask_worker.data.values()])
     pool.close()
+    assert most <= cluster.AHEAD * pool.n_workers + 2  # the prices, and the chunk that was just taken
+    assert any("Parcel" in names for names in held.values())
+    # One got it from the scheduler, the others from each other: not once for each of 30 chunks.
+    assert sum(after[k] - before[k] for k in after) <= 4
 
 
 def test_threads_of_one_worker_share_what_they_can():
@@ -290,16 +289,23 @@ def test_a_chunk_that_kills_every_worker_carries_the_error_and_the_others_are_wh
         assert "every worker of the cluster that ran trials 6 to 11 died" in found[1][k]
 
 
-def test_what_is_no_trials_error_is_raised_and_what_waits_is_cancelled(client):
+def test_what_is_no_trials_error_is_raised_and_what_waits_is_cancelled(client, order):
     job = job_of()
-    trials = Trials.of(job.strategy, GRID)
     pool = ClusterPool(client, job)
-    chunks = pool.chunks(trials, [(0, 6), (6, 90), (12, 18)])
-    client.run(lambda dask_worker: [setattr(v, "lent", None) for v in dask_worker.data.values()])
-    with pytest.raises(TypeError, match="NoneType"):
+    chunks = pool.chunks(Trials.of(job.strategy, order("leave")), ranges_of(40))
+    with pytest.raises(StrategyError, match=r"above ended the program \(sys.exit\('it wants to leave'\)\)"):
         list(chunks)
     pool.close()
     assert nothing_left(client)
+
+
+def test_a_worker_that_joins_with_other_versions_ends_the_sweep(client):
+    job = job_of()
+    pool = ClusterPool(client, job)
+    pool._sent = client.submit(Parcel, to_bytes(job), {**versions(), "quantlab": "abc"}, pure=False)
+    with pytest.raises(ParameterError, match=r"would compute something else: quantlab \w+ there, abc here"):
+        list(pool.chunks(Trials.of(job.strategy, GRID), ranges_of(40)))
+    pool.close()
 
 
 def test_a_closed_iterator_cancels_what_waits(client):

@@ -190,7 +190,7 @@ def test_what_is_no_trials_error_is_raised_and_no_work_is_left(order):
     job = job_of()
     pool = ProcessPool(job, 2)
     trials = Trials.of(job.strategy, order("EXIT"))
-    with pytest.raises(SystemExit, match="it wants to leave"):
+    with pytest.raises(StrategyError, match=r"ended the program \(sys.exit\('it wants to leave'\)\)"):
         list(pool.chunks(trials, ranges_of(len(trials))))
     # The same pool goes on, with other trials.
     found = gathered(sorted(pool.chunks(Trials.of(job.strategy, GRID), ranges_of(40)), key=lambda c: c.start))
@@ -253,9 +253,11 @@ finally:
 
 def started(tmp_path, *arguments):
     (tmp_path / "script.py").write_text(UNGUARDED)
+    (tmp_path / "temporary").mkdir()
     return subprocess.Popen(
         [sys.executable, "script.py", *arguments],
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -285,6 +287,7 @@ def test_no_process_is_left_of_a_program_that_is(tmp_path, way):
         # One of them computes without end.
     gone, alive = psutil.wait_procs(children, timeout=60)
     assert (len(gone), alive) == (2, [])
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_worker_that_nobody_asks_ends_by_itself():

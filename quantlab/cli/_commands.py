@@ -20,7 +20,7 @@ COMMANDS = {
     "sweep": "Run every parameter set of a grid and print the best.",
     "check": "Test that a strategy does not look ahead, and find its warm-up.",
     "walk-forward": "Choose parameters on some bars, judge them on others, and stitch what came of it into one run.",
-    "validate": "Sweep a strategy, and say what its best trial is worth after so many tries.",
+    "validate": "Sweep a strategy and test what its best trial is worth after so many tries.",
     "ledger": "Show what was tried in this project: entries, and what they add up to by strategy.",
     "verify": "Run a report again and name the first number that differs.",
     "promote": "Examine a strategy and seal it, with its evidence and its risk limits, into a bundle.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
+import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.errors import MissingExtraError, ParameterError, QuantlabError
-from quantlab.research.shipping import lost_chunk, read, to_bytes
+from quantlab.research.shipping import ended_program, lost_chunk, read, to_bytes
 from quantlab.research.trial import Chunk, Job, Worker
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ CHUNKS_PER_SECOND = 25.0
 go out together."""
 
 GONE = frozenset({"FutureCancelledError", "CancelledError", "CommClosedError"})
-"""Errors of a chunk whose prices, rows or connection were lost. Their classes differ between versions of dask."""
+"""Errors of a chunk that was dropped or whose connection was lost. Their classes differ between versions of dask."""
 
 TRIES = 3
-"""Times that a chunk is given out anew after the prices were lost with the last worker that had them."""
+"""Times that a chunk is given out anew after somebody else dropped it, such as by a restart of the cluster."""
 
 
 # -- on the workers ------------------------------------------------------------------------------------
@@ -130,7 +131,10 @@ def run_chunk(parcel: Parcel, part: bytes, start: int) -> Chunk:
     """
     trials = read(part)
     with parcel.lent() as worker:
-        chunk = worker.run(trials, 0, len(trials))
+        try:
+            chunk = worker.run(trials, 0, len(trials))
+        except SystemExit as error:  # would end the worker
+            raise ended_program(worker.job, error) from error
     return replace(chunk, start=start, errors={start + k: text for k, text in chunk.errors.items()})
 
 
@@ -157,8 +161,8 @@ def refuse_other_versions(ours: Mapping[str, str], theirs: Mapping[str, Mapping[
         differ = [f"{k} {found.get(k)} there, {v} here" for k, v in ours.items() if found.get(k) != v]
         if differ:
             raise ParameterError(
-                f"the worker {address} would compute something else: {'; '.join(differ)}. Install the same versions on "
-                "every worker (of quantlab a hash of its sources is compared) and restart those that are running."
+                f"the worker {address} would compute something else: {'; '.join(differ)}. Install the same versions "
+                "on every worker (of quantlab a hash of its sources is compared) and restart those that are running."
             )
 
 
@@ -168,9 +172,9 @@ def refuse_other_versions(ours: Mapping[str, str], theirs: Mapping[str, Mapping[
 class ClusterPool:
     """Runs chunks on a `dask.distributed` cluster.
 
-    The job goes out once; then each chunk's trials go out and its rows come back, a bounded number at a time. Results
-    are those of a `Worker` in this process, to the last bit. A worker that dies costs its chunk, which the scheduler
-    gives to another; the rows of a chunk that no worker survives carry the error.
+    The job goes to each worker once; then each chunk's trials go out and its rows come back, a bounded number at a
+    time. Results are those of a `Worker` in this process, to the last bit. A worker that dies costs its chunk, which
+    the scheduler gives to another; the rows of a chunk that no worker survives carry the error.
 
     Parameters
     ----------
@@ -193,12 +197,12 @@ class ClusterPool:
     def __init__(self, cluster: Any, job: Job) -> None:
         distributed = _load()
         self._job = job
-        self._parcel = Parcel(to_bytes(job), versions())
+        self._parcel = np.frombuffer(to_bytes(job), np.uint8), versions()
         self._ours = isinstance(cluster, str)
         self._client = _connect(distributed, cluster)
         try:
-            self._require_workers(CONNECT_SECONDS)
-            refuse_other_versions(self._parcel.made_by, self._ask_versions())
+            self._require_workers()
+            refuse_other_versions(versions(), self._ask_versions())
             self.n_workers = self._n_threads()
             self._sent = self._send()
         except BaseException:
@@ -218,6 +222,7 @@ class ClusterPool:
         """
         waiting = _Ranges(ranges)
         running: dict[Any, tuple[int, int, int]] = {}
+        killers: list[tuple[int, int, str]] = []
         done: SimpleQueue[Any] = SimpleQueue()
 
         def give(start: int, stop: int, tries: int = 0) -> None:
@@ -231,22 +236,42 @@ class ClusterPool:
             for start, stop in waiting.take(room):
                 give(start, stop)
             while running:
-                future = self._next(done)
+                future = self._patiently(lambda s: done.get(timeout=s))
                 start, stop, tries = running.pop(future)
                 chunk = self._chunk_of(future, start, stop, tries)
-                if chunk is None:
+                if isinstance(chunk, Chunk):
+                    n_done += 1
+                    if n_done % self.n_workers == 0:
+                        room = AHEAD * max(1, self._n_threads())
+                        waiting.grow(sum(chunk.seconds), room / AHEAD / CHUNKS_PER_SECOND)
+                    yield chunk
+                elif chunk is None:
                     give(start, stop, tries + 1)
-                    continue
-                n_done += 1
-                if n_done % self.n_workers == 0:
-                    room = AHEAD * max(1, self._n_threads())
-                    waiting.grow(sum(chunk.seconds), room / AHEAD / CHUNKS_PER_SECOND)
+                else:
+                    killers.append((start, stop, chunk))
                 for a, b in waiting.take(room - len(running)):
                     give(a, b)
-                yield chunk
+            yield from self._tried_alone(killers, give, running, done)
         finally:
             with suppress(Exception):  # a connection that is lost has nothing left to cancel
                 self._client.cancel(list(running), force=True)
+
+    def _tried_alone(
+        self,
+        killers: list[tuple[int, int, str]],
+        give: Callable[[int, int, int], None],
+        running: dict[Any, tuple[int, int, int]],
+        done: SimpleQueue[Any],
+    ) -> Iterator[Chunk]:
+        """Chunks that workers died of, or beside: of several each is run once more with nothing beside it."""
+        for start, stop, why in killers:
+            chunk: Chunk | str | None = why
+            if len(killers) > 1:
+                give(start, stop, TRIES)
+                future = self._patiently(lambda s: done.get(timeout=s))
+                running.pop(future)
+                chunk = self._chunk_of(future, start, stop, TRIES)
+            yield chunk if isinstance(chunk, Chunk) else lost_chunk(self._job, start, stop, chunk or why)
 
     def close(self) -> None:
         """Let the cluster drop the prices; disconnect if this pool connected."""
@@ -258,8 +283,9 @@ class ClusterPool:
             with suppress(Exception):
                 self._client.close(timeout=CONNECT_SECONDS)
 
-    def _require_workers(self, seconds: float) -> None:
+    def _require_workers(self) -> None:
         """Wait until there is a worker."""
+        seconds = CONNECT_SECONDS
         try:
             self._client.wait_for_workers(1, timeout=seconds)
         except TimeoutError as error:
@@ -294,16 +320,28 @@ class ClusterPool:
             ) from error
 
     def _send(self) -> Any:
-        """Give the job to every worker."""
-        return self._client.scatter(self._parcel, broadcast=True, hash=False)
+        """Give the job to the cluster: to one worker, and from there to each other that runs a chunk.
 
-    def _next(self, done: SimpleQueue[Any]) -> Any:
-        """Wait for a chunk to end, in whatever way."""
+        It is a task whose argument the scheduler keeps, and not scattered data: that is gone with the workers that have
+        it, and all chunks with it.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            return self._client.submit(Parcel, *self._parcel, pure=False)
+
+    def _patiently(self, waited: Callable[[float], Any]) -> Any:
+        """Wait for what comes within some seconds, again and again while the cluster is there.
+
+        Raises
+        ------
+        QuantlabError
+            If the scheduler is lost, or has no worker for long.
+        """
         alone = 0
         while True:
             try:
-                return done.get(timeout=WATCH_SECONDS)
-            except Empty:
+                return waited(WATCH_SECONDS)
+            except (Empty, TimeoutError):
                 alone = 0 if self._n_threads_or_lost() else alone + 1
             if alone >= PATIENCE:
                 raise QuantlabError(
@@ -325,28 +363,25 @@ class ClusterPool:
             "where it was."
         )
 
-    def _chunk_of(self, future: Any, start: int, stop: int, tries: int) -> Chunk | None:
-        """Rows of a chunk that ended; None if it has to be given out anew."""
+    def _chunk_of(self, future: Any, start: int, stop: int, tries: int) -> Chunk | str | None:
+        """Rows of a chunk that ended; why there are none; or None if it has to be given out anew."""
         try:
-            chunk: Chunk = future.result()
+            # Rows that were lost before they were fetched are computed again.
+            chunk: Chunk = self._patiently(lambda s: future.result(timeout=s))
         except Exception as error:
             kind = type(error).__name__
             if kind == "KilledWorker":
-                why = f"every worker of the cluster that ran trials {start} to {stop - 1} died of it: {error}"
-                return lost_chunk(self._job, start, stop, why)
+                return f"every worker of the cluster that ran trials {start} to {stop - 1} died: {error}"
             if kind not in GONE:
                 raise
             self._n_threads_or_lost()
             if tries >= TRIES:
-                return lost_chunk(
-                    self._job, start, stop, f"the cluster lost its prices or its rows {TRIES + 1} times."
-                )
+                return f"the cluster dropped trials {start} to {stop - 1} {TRIES + 1} times: {error}"
         else:
             return chunk
         finally:
             future.release()  # an error that is kept would keep it
-        if self._sent.status != "finished":
-            self._require_workers(PATIENCE * WATCH_SECONDS)
+        if self._sent.status in {"cancelled", "lost"}:
             self._sent = self._send()
         return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from quantlab.errors import DataError, QuantlabError
-from quantlab.research.shipping import lost_chunk, read_file, write
+from quantlab.research.shipping import ended_program, lost_chunk, read_file, write
 from quantlab.research.trial import Chunk, Job, Worker
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     tasks: SimpleQueue[Any] = SimpleQueue()
-    Thread(target=_listen, args=(asked, tasks), daemon=True).start()
     held: dict[Path, Any] = {}
+    Thread(target=_listen, args=(asked, tasks, held), daemon=True).start()
     answers.write(READY)
     # Nobody may be there to read it: then there is nothing to clean up, and nothing to say.
     with suppress(OSError, Empty):
@@ -94,12 +95,14 @@ def serve() -> None:
     os._exit(0)
 
 
-def _listen(asked: BinaryIO, tasks: SimpleQueue[Any]) -> None:
+def _listen(asked: BinaryIO, tasks: SimpleQueue[Any], held: dict[Path, Any]) -> None:
     """Take tasks, and end this process with its parent, also in the middle of a chunk."""
     while True:
         try:
             tasks.put(pickle.load(asked))  # noqa: S301  # the parent wrote it
         except (EOFError, pickle.UnpicklingError):
+            for path in list(held):  # a parent that ends as it should has had it forgotten
+                shutil.rmtree(path.parent, ignore_errors=True)
             os._exit(0)
 
 
@@ -115,7 +118,10 @@ def _run(task: tuple[Path, Path, int, int] | str, held: dict[Path, Any]) -> Any:
         held[job] = Worker(read_file(job))
     if trials not in held:
         held[trials] = read_file(trials)
-    return held[job].run(held[trials], start, stop)
+    try:
+        return held[job].run(held[trials], start, stop)
+    except SystemExit as error:
+        raise ended_program(held[job].job, error) from error
 
 
 def _sendable(error: BaseException) -> BaseException:

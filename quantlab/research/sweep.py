@@ -39,6 +39,9 @@ CHUNK_SECONDS = 0.25
 PART_SECONDS = 2.0
 """Least time between two parts that are written."""
 
+PILOT_SECONDS = 0.02
+"""Seconds of a block of trials above which a few trials say enough of what one takes."""
+
 WORTH_THREADS = 0.02
 """Seconds of work below which a second thread is not started."""
 
@@ -242,17 +245,20 @@ class Runner:
 
     def run(self, kind: str, n_workers: int, cluster: Any) -> None:
         """Run the first trials here; by what they took, the others in threads or processes, or on the cluster."""
-        signal = kernel = 0.0
+        # The first trial fills the memo, and may compile; the next ones say what a trial takes.
+        signal = kernel = each = 0.0
         pilot = 1
-        for _ in range(2):  # the first chunk fills the memo, and may compile
+        for wanted in (1, 3, BLOCK):
             start, stop = next(iter(self.out.missing()), (0, 0))
-            pilot = min(stop - start, BLOCK)
+            pilot = min(stop - start, wanted)
             if not pilot:
                 return
             chunk = self.worker.run(self.trials, start, start + pilot)
             self._take(chunk)
             signal, kernel = chunk.seconds
-        each = (signal + kernel) / pilot
+            each = (signal + kernel) / pilot
+            if wanted > 1 and each * BLOCK > PILOT_SECONDS:
+                break
         left = sum(b - a for a, b in self.out.missing())
         pool = self._pool(kind, n_workers, cluster, each * left, signal > BOUND_BY_PYTHON * (signal + kernel))
         self._drain(pool, _chunk_size(each, left, pool.n_workers))
