@@ -70,12 +70,10 @@ def cluster_rates(bars: Bars) -> dict[str, float]:
     """Measure what two workers of a cluster on this machine lose, and what a chunk costs on its way."""
     from distributed import Client, LocalCluster
 
-    place = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    place = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with LocalCluster(**place) as cluster, Client(cluster, set_as_default=False) as client:
         job, trials = job_of(plain_crossing, bars)
-        began = time.perf_counter()
         pool = ClusterPool(client, job)
-        sent = time.perf_counter() - began
         n, size = 96, 8
         ranges = [(k, k + size) for k in range(0, n, size)]
         list(pool.chunks(trials, ranges))  # kernels load, memos fill
@@ -96,7 +94,6 @@ def cluster_rates(bars: Bars) -> dict[str, float]:
     return {
         "busy": worked / (2 * seconds),
         "chunk_s": way,
-        "send_s": sent,
         "job_bytes": float(len(to_bytes(job))),
     }
 
@@ -132,7 +129,7 @@ def main() -> None:
     )
     print(
         f"\ntable: {ROW_BYTES} bytes a trial, {found['table_bytes'] / 1e9:,.0f} GB in all"
-        f"\nprices and strategy: {cluster['job_bytes'] / 1e6:.0f} MB to each worker, once, in {cluster['send_s']:.2f} s"
+        f"\nprices and strategy: {cluster['job_bytes'] / 1e6:.0f} MB to each worker, once"
         f"\na chunk's way to a worker and back: {cluster['chunk_s'] * 1e3:.1f} ms, with two workers"
         f"\ntwo workers of a cluster on this machine: {cluster['busy']:.0%} of their time in trials"
     )

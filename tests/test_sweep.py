@@ -137,6 +137,17 @@ def test_a_trial_that_raises_has_its_row_and_the_others_have_theirs():
     assert set(result.best(n=5).index) == {0, 2, 4}
 
 
+def test_a_strategy_that_wants_to_leave_the_program_is_a_trial_that_failed():
+    def leaving(bars, n=1):
+        if n == 2:
+            sys.exit("away")
+        return bars.close > 50
+
+    result = sweep(leaving, ONE, {"n": [1, 2, 3]}, progress=False)
+    assert "SystemExit: away" in result.errors[1]
+    assert result.table["final_equity"].notna().tolist() == [True, False, True]
+
+
 def test_a_strategy_that_returns_nonsense_is_told_what_was_wrong():
     def wide(bars, n=1):
         return np.zeros((bars.n_bars, bars.n_bars)) if n == 2 else np.zeros(bars.shape) + (n == 3) * 2.0

@@ -323,7 +323,7 @@ def _edges(given: NDArray[np.int64] | None, n_bars: int) -> NDArray[np.int64]:
     """
     if given is None:
         return np.linspace(0, n_bars, PARTS + 1).astype(np.int64)
-    edges = np.ascontiguousarray(given, np.int64)
+    edges = np.array(given, np.int64)  # one kind of array, or kernels compile once more
     if (
         edges.ndim != 1
         or len(edges) < 2

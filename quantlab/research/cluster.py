@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.errors import MissingExtraError, ParameterError, QuantlabError
-from quantlab.research.shipping import ended_program, lost_chunk, read, to_bytes
+from quantlab.research.shipping import lost_chunk, read, to_bytes
 from quantlab.research.trial import Chunk, Job, Worker
 
 if TYPE_CHECKING:
@@ -131,10 +131,7 @@ def run_chunk(parcel: Parcel, part: bytes, start: int) -> Chunk:
     """
     trials = read(part)
     with parcel.lent() as worker:
-        try:
-            chunk = worker.run(trials, 0, len(trials))
-        except SystemExit as error:  # would end the worker
-            raise ended_program(worker.job, error) from error
+        chunk = worker.run(trials, 0, len(trials))
     return replace(chunk, start=start, errors={start + k: text for k, text in chunk.errors.items()})
 
 

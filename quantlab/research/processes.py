@@ -26,7 +26,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from quantlab.errors import DataError, QuantlabError
-from quantlab.research.shipping import ended_program, lost_chunk, read_file, write
+from quantlab.research.shipping import lost_chunk, read_file, write
 from quantlab.research.trial import Chunk, Job, Worker
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _listen(asked: BinaryIO, tasks: SimpleQueue[Any], held: dict[Path, Any]) -> 
     while True:
         try:
             tasks.put(pickle.load(asked))  # noqa: S301  # the parent wrote it
-        except (EOFError, pickle.UnpicklingError):
+        except Exception:  # noqa: BLE001  # the end, or half a task, which may raise anything
             for path in list(held):  # a parent that ends as it should has had it forgotten
                 shutil.rmtree(path.parent, ignore_errors=True)
             os._exit(0)
@@ -118,10 +118,7 @@ def _run(task: tuple[Path, Path, int, int] | str, held: dict[Path, Any]) -> Any:
         held[job] = Worker(read_file(job))
     if trials not in held:
         held[trials] = read_file(trials)
-    try:
-        return held[job].run(held[trials], start, stop)
-    except SystemExit as error:
-        raise ended_program(held[job].job, error) from error
+    return held[job].run(held[trials], start, stop)
 
 
 def _sendable(error: BaseException) -> BaseException:

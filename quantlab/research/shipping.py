@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ended_program", "lost_chunk", "read", "read_file", "to_bytes", "write"]
+__all__ = ["lost_chunk", "read", "read_file", "to_bytes", "write"]
 
 MARK = b"quantlab parcel 1\n".ljust(64)
 ALIGNED = 64
@@ -313,12 +313,4 @@ def lost_chunk(job: Job, start: int, stop: int, why: str) -> Chunk:
         np.full(n, -1, np.int64),
         dict.fromkeys(range(start, stop), why),
         (0.0, 0.0),
-    )
-
-
-def ended_program(job: Job, error: SystemExit) -> StrategyError:
-    """Error of a strategy that would end the program it runs in, which is not its own here."""
-    return StrategyError(
-        f"strategy {job.strategy.name} ended the program (sys.exit({error.code!r})); raise an error for a trial that "
-        "cannot be run, and its row carries it."
     )

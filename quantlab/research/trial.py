@@ -207,7 +207,7 @@ class Worker:
             usual = type(target) is np.ndarray and target.dtype is FLAG and target.shape == self._shape
             if not (usual and self._plain):
                 target = self._target(target)
-        except Exception as error:  # noqa: BLE001  # whatever a strategy raises is its trial's row
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a strategy raises is its trial's row
             target = self._second_try(params, error)
             if isinstance(target, str):
                 return target
@@ -222,7 +222,7 @@ class Worker:
         signal = result if isinstance(result, Signal) else Signal(result)
         return market_target(signal, self.window.seen, name)
 
-    def _second_try(self, params: dict[str, Any], error: Exception) -> NDArray[Any] | str:
+    def _second_try(self, params: dict[str, Any], error: BaseException) -> NDArray[Any] | str:
         """Target of a strategy that wrote into an indicator, which a sweep shares, or the message of its error."""
         strategy = self.job.strategy
         if not isinstance(error, ValueError) or "read-only" not in str(error):
