@@ -646,4 +646,5 @@ def test_a_sweep_that_cannot_be_entered_warns(project):
     (project / ".quantlab").write_text("in the way")
     with pytest.warns(LedgerWarning, match="this sweep is not entered"):
         record.record_sweep(swept())
+    assert (project / ".quantlab").read_text() == "in the way"
     (project / ".quantlab").unlink()
