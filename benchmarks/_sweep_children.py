@@ -34,11 +34,12 @@ def free_memory() -> float:
 
 
 def highest(process: int | str = "self") -> float:
-    """Bytes of memory that a process held at most."""
+    """Bytes of memory that a process held at most; of another one without those of libraries, which both share."""
     with suppress(OSError):
-        found = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{process}/status").read_text())
-        if found:
-            return float(found[1]) * 1024
+        text = Path(f"/proc/{process}/status").read_text()
+        found = {key: float(n) * 1024 for key, n in re.findall(r"(VmHWM|RssFile):\s*(\d+)", text)}
+        if "VmHWM" in found:
+            return found["VmHWM"] - (0.0 if process == "self" else found.get("RssFile", 0.0))
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024 if process == "self" else 0.0
 
 

@@ -113,7 +113,7 @@ MAX_FILE_LINES = 500
 MAX_BODY_LINES = 60
 MAX_KERNEL_BODY_LINES = 100
 LONG: dict[str, str] = {
-    "quantlab.kernels.alone.simulate_alone": "one loop whose whole state stays in registers",
+    "quantlab.kernels.alone.trade_alone": "one loop whose whole state stays in registers",
     "quantlab/bars.py": "one record; its checks and its views are read together",
 }
 """Files and functions that are longer where longer is clearer, each with its reason."""

@@ -13,7 +13,8 @@ import pytest
 from quantlab.bars import Bars
 from quantlab.costs import Costs
 from quantlab.engine.backtest import backtest
-from quantlab.kernels.curve import BLOCK, TAIL_WARMUP
+from quantlab.kernels.curve import TAIL_WARMUP
+from quantlab.kernels.lanes import BLOCK
 from quantlab.kernels.stats import STATS
 from quantlab.model import Instrument
 from quantlab.sizing import Sizing

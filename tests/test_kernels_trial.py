@@ -11,7 +11,7 @@ from made_bars import make_bars
 from quantlab.costs import Costs
 from quantlab.engine.setup import NOT_KEPT, PARTS, Setup
 from quantlab.errors import ParameterError
-from quantlab.kernels.curve import BLOCK
+from quantlab.kernels.lanes import BLOCK
 from quantlab.kernels.stats import STATS
 from quantlab.kernels.target import flipped_bars, merged_bars, moved_bars
 from quantlab.kernels.trial import run_block, run_trial

@@ -171,13 +171,13 @@ def test_a_strategy_that_makes_the_bars_writeable_ends_the_sweep():
 
 def test_an_interruption_returns_what_is_done():
     def interrupt(done, _):
-        if done >= 64:
+        if done >= 4:
             raise KeyboardInterrupt
 
     result = sweep(cross, ONE, workers=1, progress=interrupt)
     assert not result.complete
     done = result.table["final_equity"].notna()
-    assert 64 <= done.sum() < len(result)
+    assert 4 <= done.sum() < len(result)
     assert_row_is_backtest(result, int(np.flatnonzero(done)[-1]))
     assert "of them done" in repr(result)
 
@@ -191,7 +191,7 @@ def test_a_resumed_sweep_runs_only_what_is_missing_and_has_the_same_table(tmp_pa
         return sma(bars.close, fast) > sma(bars.close, slow)
 
     def interrupt(done, _):
-        if done >= 64:
+        if done >= 4:
             raise KeyboardInterrupt
 
     whole = sweep(counted, ONE, progress=False, workers=1)

@@ -13,7 +13,8 @@ from quantlab.costs import Costs
 from quantlab.errors import DataError, ParameterError, UnknownNameError
 from quantlab.kernels import order
 from quantlab.kernels import simulate as sim
-from quantlab.kernels.curve import BLOCK, TAIL_WARMUP
+from quantlab.kernels.curve import TAIL_WARMUP
+from quantlab.kernels.lanes import BLOCK
 from quantlab.kernels.records import FILL, ORDER, TRADE
 from quantlab.kernels.stats import STATS, hold_returns
 from quantlab.kernels.target import moved_bars
@@ -310,7 +311,7 @@ class Setup:
 
     def room(self) -> Room:
         """Working memory of a trial."""
-        return Room.of(self.bars.n_assets, self.table.n_groups)
+        return Room.of(self.bars.n_bars, self.bars.n_assets, self.table.n_groups)
 
 
 def _edges(given: NDArray[np.int64] | None, n_bars: int) -> NDArray[np.int64]:

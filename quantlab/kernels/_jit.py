@@ -46,7 +46,7 @@ def _meet_blas_later() -> None:
 with collector_paused():
     import numba
     from llvmlite import ir
-    from numba.core import config, types
+    from numba.core import cgutils, config, types
     from numba.core.registry import cpu_target
     from numba.extending import intrinsic
 
@@ -54,7 +54,17 @@ with collector_paused():
     # numba loads what its functions are made of when the first kernel runs: now the collector does not look on.
     cpu_target.target_context.refresh()
 
-__all__ = ["cache_folder", "fetch", "kernel", "source_hash"]
+__all__ = [
+    "cache_folder",
+    "cgutils",
+    "config",
+    "fetch",
+    "intrinsic",
+    "ir",
+    "kernel",
+    "source_hash",
+    "types",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

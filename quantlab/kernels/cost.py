@@ -143,7 +143,7 @@ def month_at(table: CostTable, month: int, t: int) -> int:
     return month
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def fill_price(
     reference: float, side: float, slippage: float, half_spread: float, tick: float, factor: float
 ) -> float:
@@ -185,7 +185,7 @@ def fill_price(
     return float(worse * tick / factor)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def order_commission(
     rates: NDArray[np.float64], units: float, raw_price: float, multiplier: float, month_units: float
 ) -> float:
@@ -255,7 +255,7 @@ def _up_to_cents(money: float) -> float:
     return float(np.ceil(cents - CENT_NOISE) / 100.0)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def order_fees(rates: NDArray[np.float64], units: float, raw_price: float, multiplier: float) -> float:
     """Regulatory fees of one execution, money >= 0, from the rates of its asset in force; as `fees`."""
     if units >= 0.0:

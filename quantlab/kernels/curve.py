@@ -11,6 +11,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantlab.kernels._jit import kernel
+from quantlab.kernels.lanes import (
+    BEFORE,
+    BENCHMARK,
+    BLOCK,
+    DOWNSIDE,
+    EQUITY,
+    EXPOSURE,
+    GROSS,
+    GROSS_BEFORE,
+    N_LANES,
+    RETURN_1,
+    RETURN_2,
+    RETURN_3,
+    RETURN_4,
+    ROOM,
+    SUMS,
+    WHEN,
+    WITH_BENCHMARK,
+    fall_below,
+    mark_bars,
+    sum_bars,
+)
 from quantlab.kernels.trade import typed
 
 if TYPE_CHECKING:
@@ -18,7 +40,7 @@ if TYPE_CHECKING:
 
     from quantlab.kernels.records import Record, Records
 
-__all__ = ["BLOCK", "ROOM", "TAIL_WARMUP", "advance", "enter_block", "finish_sums", "mark_alone", "next_part"]
+__all__ = ["TAIL_WARMUP", "advance", "begin_sums", "enter_block", "finish_sums", "next_part"]
 
 TAIL_WARMUP = 4096
 """Returns after which the worst ones alone are collected."""
@@ -29,55 +51,14 @@ TAIL_DEPTH = 1.0
 PEAK_NOISE = 1e-12
 """Part by which equity may miss its peak and still be at it."""
 
-BLOCK = 128
-"""Bars that enter the sums together: what they need stays in the processor's nearest memory."""
 
-WIDTH = BLOCK + 2
-EQUITY, GROSS, INVERSE, GAINS, BENCHMARK, WHEN, LOW, RETURN_1, RETURN_2, RETURN_3, RETURN_4 = (
-    np.uint64(WIDTH * row) for row in range(11)
-)
-DOWNSIDE, WITH_BENCHMARK, EXPOSURE = (np.uint64(WIDTH * row) for row in range(11, 14))
-ROOM = 14 * WIDTH
-"""Working memory, one row after the other in one array: equity, gross value, 1 / equity, returns, benchmark returns
-and number of the bars that wait (equity of the bar before comes first), the lowest equity of each place since the last
-peak, and the sums that begin `records.BARS`; the first two of these are those of the present part.
-
-Places are unsigned and rows known when the loops are compiled: that spares the questions whether a place counts from
-the end and whether rows overlap, and the processor takes several bars at a time.
-"""
-
-NEXT = np.uint64(1)
-
-
-@kernel(allocates=False, inline=True)
-def mark_alone(
-    t: int,
-    n: int,
-    place: int,
-    cash: float,
-    units: float,
-    prices: NDArray[np.float64],
-    benchmark: NDArray[np.float64],
-    blocks: NDArray[np.float64],
-) -> int:
-    """Let `n` bars from `t` on wait from `place` on, for a single asset: no bar depends on the one before.
-
-    Returns
-    -------
-    int
-        Number of those bars whose equity is at or below zero, or NaN for a missing price.
-    """
-    gone = 0
-    bar, first = np.uint64(t), np.uint64(place)
-    for k in range(np.uint64(n)):
-        worth = units * prices[bar + k]
-        equity = cash + worth
-        blocks[EQUITY + NEXT + first + k] = equity
-        blocks[GROSS + NEXT + first + k] = abs(worth)
-        blocks[BENCHMARK + first + k] = benchmark[bar + k]
-        blocks[WHEN + first + k] = t + np.int64(k)
-        gone += not equity > 0.0
-    return gone
+@kernel(allocates=False)
+def begin_sums(cash: float, blocks: NDArray[np.float64], bars: Record) -> None:
+    """Make a cleared record and the working memory those of an account before its first bar."""
+    blocks[GROSS_BEFORE], blocks[SUMS:ROOM] = 0.0, 0.0
+    bars["equity"], bars["peak"], bars["low"], blocks[BEFORE] = cash, cash, cash, cash
+    bars["tail_limit"] = np.inf
+    bars["peak_bar"], bars["ruin_bar"] = -1, -1
 
 
 @kernel(allocates=False)
@@ -128,43 +109,10 @@ def _keep_last_closes(t: int, n: int, closes: NDArray[np.float64], book: Records
 
 
 @kernel(allocates=False)
-def _sum_block(n: int, blocks: NDArray[np.float64], risk_free: float) -> None:
-    """Enter the returns of `n` bars into the sums, and leave them in the row of `GAINS`.
-
-    Every place of a block has sums of its own: no addition waits for another, so that the processor takes several
-    at a time, and their order is the same on every machine.
-    """
-    stop = np.uint64(n)
-    for k in range(stop):
-        blocks[INVERSE + k] = 1.0 / blocks[EQUITY + k]
-    last = blocks[EQUITY + stop]
-    blocks[INVERSE + stop] = 1.0 / last if last > 0.0 else 0.0
-    for k in range(stop):
-        gain = (blocks[EQUITY + NEXT + k] - blocks[EQUITY + k]) * blocks[INVERSE + k]
-        squared = gain * gain
-        short = gain - risk_free
-        short = short if short < 0.0 else 0.0
-        blocks[GAINS + k] = gain
-        blocks[RETURN_1 + k] += gain
-        blocks[RETURN_2 + k] += squared
-        blocks[RETURN_3 + k] += squared * gain
-        blocks[RETURN_4 + k] += squared * squared
-        blocks[DOWNSIDE + k] += short * short
-        blocks[WITH_BENCHMARK + k] += gain * blocks[BENCHMARK + k]
-        blocks[EXPOSURE + k] += blocks[GROSS + NEXT + k] * blocks[INVERSE + NEXT + k]
-
-
-@kernel(allocates=False)
-def _total(blocks: NDArray[np.float64], row: np.uint64) -> float:
-    """Sum of a row of sums, which is cleared: halves are laid over each other, so that few additions wait."""
-    half = np.uint64(BLOCK // 2)
-    while half > np.uint64(0):
-        for k in range(half):
-            blocks[row + k] += blocks[row + half + k]
-        half //= np.uint64(2)
-    total = blocks[row]
-    for k in range(np.uint64(BLOCK)):
-        blocks[row + k] = 0.0
+def _total(blocks: NDArray[np.float64], row: int) -> float:
+    """Sum of four sums, which are cleared."""
+    total = (blocks[row] + blocks[row + 1]) + (blocks[row + 2] + blocks[row + 3])
+    blocks[row : row + N_LANES] = 0.0
     return float(total)
 
 
@@ -192,7 +140,8 @@ def finish_sums(
     bars["downside_2"] = _total(blocks, DOWNSIDE)
     bars["return_benchmark"] = _total(blocks, WITH_BENCHMARK)
     bars["exposure"] = _total(blocks, EXPOSURE)
-    bars["low"] = _take_lowest(bars["low"], blocks)
+    if blocks[BEFORE] > 0.0:
+        bars["exposure"] += blocks[GROSS_BEFORE] * (1.0 / blocks[BEFORE])
 
 
 @kernel(allocates=False)
@@ -202,14 +151,16 @@ def _collect_worst(n: int, blocks: NDArray[np.float64], bars: Record, tail: NDAr
     if n_tail + n > tail.shape[0]:
         bars["n_tail"] = tail.shape[0]
         return
-    for k in range(np.uint64(n)):
+    for k in range(n):
+        before = blocks[BEFORE + k]
+        gain = (blocks[EQUITY + k] - before) * (1.0 / before)
         # Written always and counted if it is one of the worst: no branch to guess wrong.
-        tail[n_tail] = blocks[GAINS + k]
-        n_tail += blocks[GAINS + k] <= limit
+        tail[n_tail] = gain
+        n_tail += gain <= limit
     bars["n_tail"] = n_tail
     if limit == np.inf and n_tail >= TAIL_WARMUP:
         total, squares = bars["return_1"], bars["return_2"]
-        for k in range(np.uint64(BLOCK)):
+        for k in range(N_LANES):
             total += blocks[RETURN_1 + k]
             squares += blocks[RETURN_2 + k]
         mean = total / n_tail
@@ -217,50 +168,35 @@ def _collect_worst(n: int, blocks: NDArray[np.float64], bars: Record, tail: NDAr
 
 
 @kernel(allocates=False)
-def _take_lowest(low: float, blocks: NDArray[np.float64]) -> float:
-    """Lowest of a number and of those of all places, which are forgotten."""
-    for k in range(np.uint64(BLOCK)):
-        low = blocks[LOW + k] if blocks[LOW + k] < low else low
-        blocks[LOW + k] = np.inf
-    return low
-
-
-@kernel(allocates=False)
 def _follow_drawdown(n: int, blocks: NDArray[np.float64], bars: Record) -> None:
-    """Follow the peak and the fall from it through the `n` bars of a block."""
-    at_peak = bars["peak"] * (1.0 - PEAK_NOISE)
-    if blocks[EQUITY] >= at_peak:
-        bars["peak_bar"] = np.int64(blocks[WHEN]) - 1
-    n_peaks = 0
-    stop = np.uint64(n)
-    for k in range(stop):
-        n_peaks += blocks[EQUITY + NEXT + k] >= at_peak
-    if n_peaks == 0:
-        for k in range(stop):
-            after, low = blocks[EQUITY + NEXT + k], blocks[LOW + k]
-            blocks[LOW + k] = after if after < low else low
-        return
-    peak, low, peak_bar = bars["peak"], _take_lowest(bars["low"], blocks), bars["peak_bar"]
-    place = np.uint64(0)
-    while place < stop:
-        if blocks[EQUITY + place] >= at_peak:
-            # Bars at the peak that were passed over count too.
-            peak_bar = np.int64(blocks[WHEN + place]) - 1
-        while place < stop and blocks[EQUITY + NEXT + place] < at_peak:
-            low = min(low, blocks[EQUITY + NEXT + place])
-            place += NEXT
-        if place < stop:
-            if low < peak:
-                depth = low / peak - 1.0
-                bars["max_drawdown"] = min(bars["max_drawdown"], depth)
-                bars["drawdown_sum"] += depth
-                bars["n_drawdowns"] += 1
-                bars["max_spell"] = max(bars["max_spell"], np.int64(blocks[WHEN + place]) - 1 - peak_bar)
-            peak = low = max(peak, blocks[EQUITY + NEXT + place])
-            at_peak = peak * (1.0 - PEAK_NOISE)
-            peak_bar = np.int64(blocks[WHEN + place])
-            place += NEXT
-    bars["peak"], bars["low"], bars["peak_bar"] = peak, low, peak_bar
+    """Follow the peak and the fall from it through the `n` bars that wait."""
+    peak, low, since = bars["peak"], bars["low"], bars["peak_bar"]
+    worst, total, spell = bars["max_drawdown"], bars["drawdown_sum"], bars["max_spell"]
+    n_drawdowns = bars["n_drawdowns"]
+    at_peak = peak * (1.0 - PEAK_NOISE)
+    place = typed(0)
+    while True:
+        place, low = fall_below(place, n, low, at_peak, blocks)
+        while place < n and blocks[EQUITY + place] < at_peak:
+            low = min(low, blocks[EQUITY + place])
+            place += 1
+        if place >= n:
+            break
+        # Counted and added always: whether equity fell since the last peak is what no processor guesses.
+        fell = low < peak
+        depth = low / peak - 1.0
+        worst = min(worst, depth)
+        total += depth
+        n_drawdowns += fell
+        spell = max(spell, np.int64(blocks[WHEN + place]) - 1 - since if fell else 0)
+        peak = low = max(peak, blocks[EQUITY + place])
+        at_peak = peak * (1.0 - PEAK_NOISE)
+        # Bars at the peak that were passed over count too.
+        since = np.int64(blocks[WHEN + place + 1]) - 1 if place + 1 < n else np.int64(blocks[WHEN + place])
+        place += 1
+    bars["max_drawdown"], bars["drawdown_sum"], bars["max_spell"] = worst, total, spell
+    bars["n_drawdowns"], bars["peak_bar"] = n_drawdowns, since
+    bars["peak"], bars["low"] = peak, low
 
 
 @kernel(allocates=False)
@@ -271,11 +207,18 @@ def enter_block(
     n = bars["filled"]
     if n == 0:
         return
-    _sum_block(n, blocks, risk_free)
+    at_peak = bars["peak"] * (1.0 - PEAK_NOISE)
+    reached, low = sum_bars(n, blocks, risk_free, at_peak)
     if tail.shape[0] > 0:
         _collect_worst(n, blocks, bars, tail)
-    _follow_drawdown(n, blocks, bars)
-    blocks[EQUITY] = blocks[EQUITY + np.uint64(n)]
+    if blocks[BEFORE] >= at_peak:
+        # Bars at the peak that were passed over count too.
+        bars["peak_bar"] = np.int64(blocks[WHEN]) - 1
+    if reached != 0:
+        _follow_drawdown(n, blocks, bars)
+    else:
+        bars["low"] = min(bars["low"], low)
+    blocks[BEFORE], blocks[GROSS_BEFORE] = blocks[BEFORE + n], blocks[GROSS_BEFORE + n]
     bars["filled"] = 0
 
 
@@ -323,7 +266,7 @@ def advance(
     ruined = False
     while t < stop and not ruined:
         flat = bars["gross"] == 0.0
-        if flat and bars["equity"] == blocks[EQUITY + np.uint64(bars["filled"])] and money["traded"] == 0.0:
+        if flat and bars["equity"] == blocks[BEFORE + bars["filled"]] and money["traded"] == 0.0:
             # Until something is done cash is all there is.
             for k in range(t, stop if equity_out.shape[0] > 0 else t):
                 equity_out[k] = bars["equity"]
@@ -342,17 +285,16 @@ def advance(
         gone = 1
         if book.shape[0] == 1 and n > known:
             units, prices = book[0]["position"] * book[0]["multiplier"], closes.reshape(closes.size)
-            gone = mark_alone(t, n, place, money["cash"], units, prices, benchmark, blocks)
+            gone = mark_bars(t, n, place, money["cash"], units, prices, benchmark, blocks)
         else:
             for k in range(n):
-                blocks[BENCHMARK + np.uint64(place + k)] = benchmark[t + k]
-                blocks[WHEN + np.uint64(place + k)] = t + k
-        after = np.uint64(place) + NEXT
+                blocks[BENCHMARK + place + k] = benchmark[t + k]
+                blocks[WHEN + place + k] = t + k
         if known == 1:
-            blocks[EQUITY + after], blocks[GROSS + after] = bars["equity"], bars["gross"]
+            blocks[EQUITY + place], blocks[GROSS + place] = bars["equity"], bars["gross"]
         if n > known:
             if gone > 0:
-                first = after + np.uint64(known)
+                first = place + known
                 gone = _mark_block(
                     n - known, money["cash"], closes[t + known :], book, blocks[EQUITY + first :],
                     blocks[GROSS + first :],
@@ -360,13 +302,13 @@ def advance(
             if gone > 0:
                 ruined = True
                 n = known
-                while blocks[EQUITY + after + np.uint64(n)] > 0.0:
+                while blocks[EQUITY + place + n] > 0.0:
                     n += 1
-            last = np.uint64(place + n + ruined)
+            last = place + n - 1 + ruined
             bars["equity"], bars["gross"] = blocks[EQUITY + last], blocks[GROSS + last]
             _keep_last_closes(t, n + ruined, closes, book)
         for k in range(n if equity_out.shape[0] > 0 else 0):
-            equity_out[t + k] = blocks[EQUITY + after + np.uint64(k)]
+            equity_out[t + k] = blocks[EQUITY + place + k]
         for k in range(n if cash_out.shape[0] > 0 else 0):
             cash_out[t + k] = money["cash"]
         known = 0

@@ -47,7 +47,7 @@ AFFORD_STEPS = 60
 """Fixed-point steps for the units that a budget buys with costs; costs of a few percent settle in ten."""
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _affordable_units(
     rates: NDArray[np.float64],
     multiplier: float,
@@ -64,23 +64,23 @@ def _affordable_units(
     is affordable, since costs never fall with size. The first step takes costs to be in proportion to size, as
     those of most schedules are: nothing is left to be done then.
     """
-    unit = raw_price * multiplier
-    units = before = budget / unit
+    each = 1.0 / (raw_price * multiplier)
+    units = before = budget * each
     for step in range(AFFORD_STEPS):
         size = side * (units + closing)
         cost = order_commission(rates, size, raw_price, multiplier, month_units)
         cost += order_fees(rates, size, raw_price, multiplier)
-        afforded = (budget - cost) / unit
+        afforded = (budget - cost) * each
         if afforded <= 0.0:
             return 0.0
         if abs(afforded - units) <= 1e-15 * units:
             return afforded
         before = units
-        units = afforded if step > 0 else budget / (unit + cost / units)
+        units = afforded if step > 0 else units * (budget / (budget + cost))
     return min(units, before)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def units_at_fill(
     rates: NDArray[np.float64],
     mode: int,

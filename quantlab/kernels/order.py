@@ -77,14 +77,15 @@ def load_costs(book: Records, table: CostTable, row: int) -> None:
             rates[k] = table.rates[r, i, k]
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def to_lot(units: float, lot: float) -> float:
     """Units cut towards zero to a whole number of lots."""
-    lots = abs(units) / lot
+    # Dividing by one changes nothing and takes as long as the rest together; so below.
+    lots = abs(units) if lot == 1.0 else abs(units) / lot
     return math.copysign(math.floor(lots + LOT_TOLERANCE + LOT_NOISE * lots) * lot, units)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def units_for(
     mode: int,
     whole_units: int,
@@ -134,7 +135,7 @@ def needs_decision(
     return bool(abs(b["position"] * unit - wanted) > rules["band"] * equity)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def units_between(position: float, desired: float, whole_units: int, lot: float, factor: float) -> float:
     """Return the stored units that take an asset from its position to the desired one.
 
@@ -146,7 +147,7 @@ def units_between(position: float, desired: float, whole_units: int, lot: float,
         return 0.0
     if desired == 0.0 or whole_units == 0:
         return units
-    return to_lot(units / factor, lot) * factor
+    return to_lot(units if factor == 1.0 else units / factor, lot) * factor
 
 
 @kernel(allocates=False)

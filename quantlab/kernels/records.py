@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quantlab.kernels.cost import N_RATES
 
-__all__ = ["BARS", "BOOK", "FILL", "MONEY", "ORDER", "RULES", "TALLY", "TRADE", "Record", "Records"]
+__all__ = ["BARS", "BOOK", "FILL", "MONEY", "ORDER", "RULES", "STEP", "TALLY", "TRADE", "Record", "Records"]
 
 Record: TypeAlias = Any
 """One row of a structured array: a record when compiled, ``numpy.void`` when not."""
@@ -82,3 +82,6 @@ TRADE = _layout(
     "quantity entry_price exit_price pnl return_ commission fees", "asset entry_bar exit_bar open"
 )
 """One round trip from flat to flat, or one still open at the end."""
+
+STEP = _layout("cash units", "bar")
+"""What a single asset's account holds from a bar on: cash, and units times their multiplier."""

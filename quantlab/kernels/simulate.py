@@ -22,7 +22,7 @@ import numpy as np
 from quantlab.kernels import order as od
 from quantlab.kernels._jit import fetch, kernel
 from quantlab.kernels.cost import CostTable, borrow_cost, interest_cost, month_at, row_at
-from quantlab.kernels.curve import BLOCK, EQUITY, LOW, advance, finish_sums
+from quantlab.kernels.curve import advance, begin_sums, finish_sums
 from quantlab.kernels.fill import DELISTED, OPEN, REJECTED, REPLACED, RUINED, close_out, fill_orders
 from quantlab.kernels.order import decide, load_costs, order_units
 from quantlab.kernels.trade import record_trade, typed
@@ -285,7 +285,7 @@ def simulate(
         that may be among the worst, of any length: all of the first `TAIL_WARMUP`, then those up to ``tail_limit``.
         A full one says that some were lost. Empty ones are left alone.
     scratch : tuple of two ndarrays
-        Working memory: zeros of shape (`curve.ROOM`,), and zeros of shape (table.n_groups,).
+        Working memory of shape (`lanes.ROOM`,), and zeros of shape (table.n_groups,).
 
     edges : ndarray of shape (n_parts + 1,)
         Bars at which the parts of the run begin, and its end, rising from 0 to n_bars.
@@ -306,12 +306,7 @@ def simulate(
     orders, fills, trades = kept
     blocks, month_units = scratch
     load_costs(book, table, typed(0))
-    cash = money["cash"]
-    bars["equity"], bars["peak"], bars["low"], blocks[EQUITY] = cash, cash, cash, cash
-    for k in range(np.uint64(BLOCK)):
-        blocks[LOW + k] = np.inf
-    bars["tail_limit"] = np.inf
-    bars["peak_bar"], bars["ruin_bar"] = -1, -1
+    begin_sums(money["cash"], blocks, bars)
     n_pending = typed(0)
     always = rules["rebalance"] != od.ON_CHANGE
     # Typed at once: a literal 0 would compile every callee a second time.

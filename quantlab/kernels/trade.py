@@ -24,7 +24,7 @@ def typed(value: int) -> int:
     return np.int64(value)  # type: ignore[return-value]
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def tally_trade(tally: Record, trade_cash: float, entry_value: float, n_bars: int) -> float:
     """Add a finished trade, held for `n_bars`, to the sums; return its profit or loss."""
     pnl = trade_cash
@@ -33,11 +33,11 @@ def tally_trade(tally: Record, trade_cash: float, entry_value: float, n_bars: in
     gain = pnl / entry_value
     first = tally["n_trades"] == 0
     tally["n_trades"] += 1
-    if pnl > 0.0:
-        tally["n_wins"] += 1
-        tally["win_sum"] += pnl
-    else:
-        tally["loss_sum"] += pnl
+    # Counted and added always: whether a trade wins is what no processor guesses.
+    won = pnl > 0.0
+    tally["n_wins"] += won
+    tally["win_sum"] += pnl if won else 0.0
+    tally["loss_sum"] += 0.0 if won else pnl
     tally["pnl_squared"] += pnl * pnl
     tally["return_sum"] += gain
     tally["best"] = gain if first else max(tally["best"], gain)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from quantlab.kernels._jit import kernel
-from quantlab.kernels.alone import simulate_alone
+from quantlab.kernels.alone import hold_alone, trade_alone
 from quantlab.kernels.cost import CostTable  # noqa: TC001  # a NamedTuple whose types numba reads
-from quantlab.kernels.curve import ROOM
-from quantlab.kernels.records import BARS, BOOK, MONEY, TALLY
+from quantlab.kernels.lanes import ROOM
+from quantlab.kernels.records import BARS, BOOK, MONEY, STEP, TALLY
 from quantlab.kernels.simulate import Market, finish_run, simulate
 from quantlab.kernels.stats import finish_stats, hold_sums
 from quantlab.kernels.target import flipped_bars, merged_bars, moved_bars
@@ -54,7 +54,7 @@ class Terms(NamedTuple):
     edges : ndarray of shape (n_parts + 1,)
         Bars at which the parts of the run begin, and its end; rising from 0 to n_bars.
     plain : int
-        1 where `alone.simulate_alone` may run the trial, else 0.
+        1 where the functions of `alone` may run the trial, else 0.
     """
 
     market: Market
@@ -88,10 +88,11 @@ class Room(NamedTuple):
     money_words: NDArray[np.int64]
     blocks: NDArray[np.float64]
     month_units: NDArray[np.float64]
+    steps: Records
 
     @classmethod
-    def of(cls, n_assets: int, n_groups: int) -> Room:
-        """Working memory for so many assets and groups of costs."""
+    def of(cls, n_bars: int, n_assets: int, n_groups: int) -> Room:
+        """Working memory for so many bars, assets and groups of costs."""
         book, bars = np.zeros(n_assets, BOOK), np.zeros(1, BARS)
         tally, money = np.zeros(1, TALLY), np.zeros(1, MONEY)
         return cls(
@@ -105,6 +106,7 @@ class Room(NamedTuple):
             money_words=money.view(np.int64),
             blocks=np.zeros(ROOM),
             month_units=np.zeros(n_groups),
+            steps=np.empty(n_bars if n_assets == 1 else 0, STEP),
         )
 
 
@@ -116,7 +118,6 @@ def _clear(terms: Terms, room: Room, moments: NDArray[np.float64]) -> None:
     room.bars_words[:] = 0
     room.tally_words[:] = 0
     room.money_words[:] = 0
-    room.blocks[:] = 0.0
     room.month_units[:] = 0.0
     moments[:] = 0.0
     room.money[0]["cash"] = terms.cash
@@ -159,10 +160,14 @@ def run_trial(
         terms.plain != 0
         and kept[0].shape[0] + curves[0].shape[0] + curves[1].shape[0] + curves[2].shape[0] == 0
     ):
-        done = simulate_alone(
-            terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, terms.risk_free,
-            terms.benchmark, state, room.blocks, terms.edges, moments, curves[2],
+        n_steps = trade_alone(
+            terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, state, room.steps,
         )  # fmt: skip
+        if n_steps >= 0:
+            done = hold_alone(
+                terms.market, terms.benchmark, terms.risk_free, room.steps[:n_steps], terms.cash, state, room.blocks,
+                terms.edges, moments, curves[2],
+            )  # fmt: skip
         if done:
             n_bars = terms.market.close.shape[0]
             n_trades = finish_run(

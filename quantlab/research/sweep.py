@@ -17,11 +17,11 @@ from quantlab.research.pools import InlinePool, Pool, ThreadPool, n_cores
 from quantlab.research.progress import shown
 from quantlab.research.space import Trials
 from quantlab.research.sweep_result import SweepResult
-from quantlab.research.trial import BLOCK, BLOCK_BYTES, Chunk, Job, Worker
+from quantlab.research.trial import BLOCK, Chunk, Job, Worker, n_together
 from quantlab.strategy import as_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,14 +42,23 @@ PART_SECONDS = 2.0
 PILOT_SECONDS = 0.02
 """Seconds of a block of trials above which a few trials say enough of what one takes."""
 
+SHARES = 2
+"""Parts into which what is left is thought to be cut for each worker, whenever one takes its next."""
+
+FAR = 4.0
+"""How many times less work than is worth processes leaves no doubt, whatever the first trials are like."""
+
 WORTH_THREADS = 0.02
 """Seconds of work below which a second thread is not started."""
 
 WORTH_PROCESSES = 6.0
 """Seconds of work below which starting processes costs more than they save."""
 
-BOUND_BY_PYTHON = 0.55
-"""Share of the time in signal functions from which processes are quicker than threads."""
+BOUND_BY_PYTHON = 0.4
+"""Share of the time in signal functions from which processes are quicker than threads, with short histories."""
+
+PYTHON_ALONE = 0.9
+"""The same with long ones, on which numpy runs without the interpreter's lock: only loops in Python take so much."""
 
 
 def sweep(
@@ -190,7 +199,7 @@ class Memory:
         cells = bars.n_bars * bars.n_assets
         # The table, with a copy of its columns; targets and changes of a block, and what a signal function makes.
         table = n_trials * (8 * len(STATS) + 16 * n_parts + 9 + 16)
-        each = min(BLOCK * cells, max(BLOCK_BYTES, cells)) + 8 * cells + 16 * bars.n_bars + 24 * cells
+        each = n_together(cells) * cells + 32 * cells + 40 * bars.n_bars
         if table + each > allowed:
             raise ParameterError(
                 f"max_memory allows {_shown_bytes(allowed)}; the table of {n_trials:,} trials takes "
@@ -245,26 +254,29 @@ class Runner:
 
     def run(self, kind: str, n_workers: int, cluster: Any) -> None:
         """Run the first trials here; by what they took, the others in threads or processes, or on the cluster."""
-        # The first trial fills the memo, and may compile; the next ones say what a trial takes.
+        # The first trial fills the memo, and may compile; those in the middle of a grid say what a trial takes, where
+        # its corner, with the shortest windows and the most orders, would not.
         signal = kernel = each = 0.0
-        pilot = 1
+        pilot, left = 1, 0
         for wanted in (1, 3, BLOCK):
-            start, stop = next(iter(self.out.missing()), (0, 0))
+            start, stop = max(self.out.missing(), key=lambda r: r[1] - r[0], default=(0, 0))
             pilot = min(stop - start, wanted)
             if not pilot:
                 return
+            start += (stop - start - pilot) // 2 if wanted > 1 else 0
             chunk = self.worker.run(self.trials, start, start + pilot)
             self._take(chunk)
             signal, kernel = chunk.seconds
             each = (signal + kernel) / pilot
-            if wanted > 1 and each * BLOCK > PILOT_SECONDS:
+            left = sum(b - a for a, b in self.out.missing())
+            if wanted > 1 and (each * BLOCK > PILOT_SECONDS or each * left < WORTH_PROCESSES / FAR):
                 break
-        left = sum(b - a for a, b in self.out.missing())
-        pool = self._pool(kind, n_workers, cluster, each * left, signal > BOUND_BY_PYTHON * (signal + kernel))
+        bound = BOUND_BY_PYTHON if self.worker.is_short else PYTHON_ALONE
+        pool = self._pool(kind, n_workers, cluster, each * left, signal > bound * (signal + kernel))
         self._drain(pool, _chunk_size(each, left, pool.n_workers))
 
     def _pool(self, kind: str, n_workers: int, cluster: Any, seconds: float, by_python: bool) -> Pool:
-        """Who runs the rest, which would take one thread so many seconds, most of it in signal functions or not."""
+        """Who runs the rest, which would take one thread so many seconds, bound by the interpreter's lock or not."""
         job = self.worker.job
         if cluster is not None:
             from quantlab.research.cluster import ClusterPool
@@ -284,10 +296,7 @@ class Runner:
 
     def _drain(self, pool: Pool, size: int) -> None:
         """Take every chunk of a pool."""
-        ranges = (
-            (a, min(a + size, stop)) for start, stop in self.out.missing() for a in range(start, stop, size)
-        )
-        chunks = pool.chunks(self.trials, list(ranges))
+        chunks = pool.chunks(self.trials, list(_ranges(self.out.missing(), size, pool.n_workers)))
         try:
             for chunk in chunks:
                 self._take(chunk)
@@ -315,9 +324,22 @@ class Runner:
         self._last_part = perf_counter()
 
 
+def _ranges(missing: Iterable[tuple[int, int]], size: int, n_workers: int) -> Iterator[tuple[int, int]]:
+    """Ranges of trials of at most `size`, shorter towards the end: then no worker has much left when the others end."""
+    runs = list(missing)
+    left = sum(stop - start for start, stop in runs)
+    for begin, stop in runs:
+        start = begin
+        while start < stop:
+            n = min(size, max(BLOCK, left // (SHARES * n_workers) // BLOCK * BLOCK), stop - start)
+            yield start, start + n
+            start += n
+            left -= n
+
+
 def _chunk_size(each: float, left: int, n_workers: int) -> int:
     """Trials of a chunk: whole blocks, about `CHUNK_SECONDS` long, and enough of them for every worker."""
-    wanted = min(CHUNK_SECONDS / max(each, 1e-7), left / (4 * n_workers))
+    wanted = min(CHUNK_SECONDS / max(each, 1e-7), left / (2 * n_workers))
     return max(1, int(wanted)) if wanted < BLOCK else int(wanted) // BLOCK * BLOCK
 
 

@@ -161,9 +161,7 @@ class SweepResult:
 
         index = pd.RangeIndex(len(self), name="trial")
         labels = self._setup.bars.index
-        ruined = pd.Series(labels[:0].take([]), dtype=labels.dtype).reindex(index)
-        gone = np.flatnonzero(self._ruin_bar >= 0)
-        ruined.iloc[gone] = labels[self._ruin_bar[gone]]
+        ruined = pd.Series(labels.take(self._ruin_bar, fill_value=None, allow_fill=True), index)
         errors = np.full(len(self), None, object)
         for k, text in self._errors.items():
             errors[k] = text

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from quantlab.research.space import Trials
     from quantlab.strategy import Strategy
 
-__all__ = ["BLOCK", "Chunk", "Job", "Worker"]
+__all__ = ["BLOCK", "Chunk", "Job", "Worker", "n_together"]
 
 BLOCK = 64
-"""Trials that are simulated in one call."""
+"""Trials that are enough for one call of the simulation."""
 
-BLOCK_BYTES = 4 << 20
-"""Most memory that the targets of a block take; long histories go in smaller blocks."""
+WANTED_BYTES, BLOCK_BYTES = 1 << 20, 4 << 20
+"""Memory that the targets of a call take where many short ones would do, and most that they ever take."""
 
 LEAST_MEMO = 1 << 20
 
@@ -105,12 +105,23 @@ class Chunk:
         return self.start + len(self.stats)
 
 
-class _Block:
-    """Targets of one kind that wait to be simulated together."""
+def n_together(n_bytes: int) -> int:
+    """Trials, each with a target of so many bytes, that are simulated in one call.
 
-    def __init__(self, n_trials: int, width: int, kind: type[Any]) -> None:
+    Waking the thread that has waited for another one's call takes as long as a few short trials.
+    """
+    return max(1, min(BLOCK_BYTES // n_bytes, max(BLOCK, WANTED_BYTES // n_bytes)))
+
+
+class _Block:
+    """Targets of one kind that wait to be simulated together: `places` are those of `targets`, in the shape of bars."""
+
+    def __init__(self, n_trials: int, width: int, shape: tuple[int, int], kind: type[Any]) -> None:
         self.rows = np.zeros(n_trials, np.int64)
         self.targets = np.zeros((n_trials, width), kind)
+        size = shape[0] * shape[1]
+        as_written = self.targets.view(FLAG) if kind is np.uint8 else self.targets
+        self.places = [row[:size].reshape(shape) for row in as_written]
         self.n = 0
 
 
@@ -143,21 +154,23 @@ class Worker:
         self.memo = memo or Memo(window.seen, max(job.memo_bytes, LEAST_MEMO))
         n_bars, n_assets = window.simulated.shape
         width = -(-n_bars * n_assets // 8) * 8  # whole words, which the simulation reads
-        self._size = n_bars * n_assets
         self._shape = window.seen.shape
         self._plain = not has_universe(window.seen)
         self._rows = None if window.simulated is window.seen else window.rows
-        self._turn: AbstractContextManager[Any] = (
-            nullcontext() if turn is None or window.seen.close.size >= SHORT else turn
-        )
+        self._turn: AbstractContextManager[Any] = nullcontext() if turn is None or not self.is_short else turn
         self._room = self.setup.room()
         self._found = (
             np.empty(n_bars, np.int64),
             np.empty(n_bars, np.int64),
             np.empty((n_bars, n_assets)),
         )
-        self._flags = _Block(min(BLOCK, max(1, BLOCK_BYTES // width)), width, np.uint8)
+        self._flags = _Block(n_together(width), width, window.simulated.shape, np.uint8)
         self._numbers: _Block | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the bars are so few that signal functions of two threads get in each other's way."""
+        return self.window.seen.close.size < SHORT
 
     @property
     def n_parts(self) -> int:
@@ -188,7 +201,7 @@ class Worker:
                     errors[start + k] = target
                     continue
                 block = self._flags if target.dtype is FLAG else self._for_numbers()
-                block.targets[block.n, : self._size] = target.reshape(-1)
+                block.places[block.n][...] = target
                 block.rows[block.n] = k
                 block.n += 1
                 if block.n == len(block.rows):
@@ -239,7 +252,7 @@ class Worker:
     def _for_numbers(self) -> _Block:
         if self._numbers is None:
             width = self._flags.targets.shape[1]
-            self._numbers = _Block(min(BLOCK, max(1, BLOCK_BYTES // (8 * width))), width, np.float64)
+            self._numbers = _Block(n_together(8 * width), width, self.window.simulated.shape, np.float64)
         return self._numbers
 
     def _simulate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Memo:
         self._held: dict[int, tuple[Any, object]] = {id(bars): (bars, object())}
         self._owners: dict[int, object] = {}
         self._results: dict[tuple[Any, ...], Any] = {}
+        # The same by function, place in memory of the array and number; the array is held, and so keeps its place.
+        self.quick: dict[tuple[Any, int, int], tuple[Any, Any]] = {}
         for column in (bars.open, bars.high, bars.low, bars.close, bars.volume, *bars.fields.values()):
             if not column.flags.writeable:
                 self._know(column)
@@ -74,11 +76,6 @@ class Memo:
         finally:
             _CURRENT.reset(before)
 
-    def find(self, function: Callable[..., Any], x: Any, n: Any) -> Any:
-        """Give what is remembered of a function of an array and a whole number, None if nothing is; see `call`."""
-        held = self._held.get(id(x))
-        return None if held is None or type(n) is not int else self._results.get((function, held[1], n))
-
     def call(self, function: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Give the result of a function of prices and numbers, remembered where the prices are known.
 
@@ -100,6 +97,8 @@ class Memo:
                 self._forget(mine)
             if self.n_bytes > self.max_bytes:
                 self._drop()
+        if len(given) == 2 and not named and type(given[1]) is int and id(given[0]) in self._held:
+            self.quick[(function, id(given[0]), given[1])] = given[0], found
         return found
 
     def _key(
@@ -167,6 +166,7 @@ class Memo:
             self._forget(self._results.pop(keys[place], None))
 
     def _forget(self, result: Any) -> None:
+        self.quick.clear()
         self.n_bytes -= _n_bytes(result)
         for array in result if isinstance(result, tuple) else (result,):
             self._held.pop(id(array), None)
@@ -188,10 +188,12 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
         memo = _CURRENT.get()
         if memo is None:
             return function(*given, **named)
-        if len(given) == 2 and not named:  # prices and a length: what most calls are
-            found = memo.find(function, *given)
+        if (
+            len(given) == 2 and not named and type(given[1]) is int
+        ):  # prices and a length: what most calls are
+            found = memo.quick.get((function, id(given[0]), given[1]))
             if found is not None:
-                return cast("R", found)
-        return cast("R", memo.call(function, given, named))
+                return found[1]  # type: ignore[no-any-return]
+        return memo.call(function, given, named)  # type: ignore[no-any-return]
 
     return call
