@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantlab.kernels import lanes
-from quantlab.kernels._jit import kernel
+from quantlab.kernels._jit import kernel, types
 
 pytestmark = pytest.mark.kernels
 
@@ -84,7 +84,15 @@ def test_equity_that_is_gone_or_unknown_on_any_bar_is_told(n, bad):
         assert mark(2, n, 1, 3_000.0, -10.0, prices, np.zeros(n + 3), blocks) == 0
 
 
-@pytest.mark.skipif(lanes.config.DISABLE_JIT, reason="nothing is compiled")
-def test_arrays_that_are_not_flat_are_refused_when_compiled():
-    with pytest.raises(Exception, match="one behind the other"):
-        add(3, np.zeros(2 * lanes.ROOM)[::2], 0.0, 0.0)
+@pytest.mark.parametrize(
+    "array",
+    [
+        types.Array(types.float64, 1, "A"),
+        types.Array(types.float64, 2, "C"),
+        types.Array(types.int64, 1, "C"),
+    ],
+)
+def test_no_machine_code_is_made_for_arrays_that_are_not_flat(array):
+    lanes._test_flat(types.Array(types.float64, 1, "C"))
+    with pytest.raises(TypeError, match="one behind the other"):
+        lanes._test_flat(array)
