@@ -192,16 +192,14 @@ def hold_alone(
 
     Parameters
     ----------
-    market, benchmark, risk_free, state, edges, moments
-        As in `simulate.simulate`.
+    market, benchmark, risk_free, state, edges, moments, tail
+        As in `simulate.simulate`; the tail is the last of its `curves`.
     steps : structured array of shape (n_fills,)
         What is held from each fill on, as `trade_alone` leaves it.
     cash : float
         What there is before the first fill.
     blocks : ndarray of shape (lanes.ROOM,)
         Working memory.
-    tail : ndarray of shape (0,)
-        Kept from compiling what it is handed to twice.
 
     Returns
     -------

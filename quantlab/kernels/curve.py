@@ -18,6 +18,7 @@ from quantlab.kernels.lanes import (
     DOWNSIDE,
     EQUITY,
     EXPOSURE,
+    GAINS,
     GROSS,
     GROSS_BEFORE,
     N_LANES,
@@ -152,11 +153,9 @@ def _collect_worst(n: int, blocks: NDArray[np.float64], bars: Record, tail: NDAr
         bars["n_tail"] = tail.shape[0]
         return
     for k in range(n):
-        before = blocks[BEFORE + k]
-        gain = (blocks[EQUITY + k] - before) * (1.0 / before)
         # Written always and counted if it is one of the worst: no branch to guess wrong.
-        tail[n_tail] = gain
-        n_tail += gain <= limit
+        tail[n_tail] = blocks[GAINS + k]
+        n_tail += blocks[GAINS + k] <= limit
     bars["n_tail"] = n_tail
     if limit == np.inf and n_tail >= TAIL_WARMUP:
         total, squares = bars["return_1"], bars["return_2"]

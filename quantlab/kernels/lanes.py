@@ -25,7 +25,7 @@ BLOCK = 256
 """Bars that enter the sums together: what they need stays in the processor's nearest memory."""
 
 WIDTH = BLOCK + N_LANES
-BEFORE, GROSS_BEFORE, BENCHMARK, WHEN, SUMS = (WIDTH * row for row in range(5))
+BEFORE, GROSS_BEFORE, BENCHMARK, WHEN, GAINS, SUMS = (WIDTH * row for row in range(6))
 EQUITY, GROSS = BEFORE + 1, GROSS_BEFORE + 1
 N_SUMS = 7
 RETURN_1, RETURN_2, RETURN_3, RETURN_4, DOWNSIDE, WITH_BENCHMARK, EXPOSURE = (
@@ -33,8 +33,8 @@ RETURN_1, RETURN_2, RETURN_3, RETURN_4, DOWNSIDE, WITH_BENCHMARK, EXPOSURE = (
 )
 ROOM = SUMS + N_LANES * N_SUMS
 """Working memory, one row after the other in one array: equity and gross value of the bar before and of those that
-wait; the benchmark's returns and the numbers of these; and the sums that begin `records.BARS`, the first two of them of
-the present part.
+wait; of these the benchmark's returns, the numbers and, once they entered the sums, the returns; and the sums that
+begin `records.BARS`, the first two of them of the present part.
 """
 
 Four: TypeAlias = Any
@@ -58,8 +58,11 @@ def _summed(
     benchmark: Four,
     risk_free: Four,
     which: Any = None,
-) -> list[Four]:
-    """Add four more bars to the sums, or `which` of them; their exposure is that of the bars before them."""
+) -> tuple[Four, list[Four]]:
+    """Give the returns of four more bars, and the sums with them, or with `which` of them.
+
+    The exposure that is added is that of the bar before each.
+    """
     inverse = 1.0 / before
     gain = (after - before) * inverse
     squared = gain * gain
@@ -67,7 +70,7 @@ def _summed(
     more = (
         gain, squared, squared * gain, squared * squared, short * short, gain * benchmark, gross_before * inverse
     )  # fmt: skip
-    return [total + _chosen(new, which) for total, new in zip(sums, more, strict=True)]
+    return gain, [total + _chosen(new, which) for total, new in zip(sums, more, strict=True)]
 
 
 def _lesser(x: Four, limit: Any) -> Four:
@@ -265,7 +268,8 @@ def _sum_code(context: Any, builder: Any, signature: Any, given: Sequence[Any]) 
         rows = (BEFORE, EQUITY, GROSS_BEFORE, BENCHMARK)
         before, after, gross, market = (code.load(blocks, code.plus(k, row)) for row in rows)
         totals = [Lanes(builder, total.get()) for total in sums]
-        totals = _summed(totals, before, after, gross, market, risk_free, which)
+        gain, totals = _summed(totals, before, after, gross, market, risk_free, which)
+        code.store(gain, blocks, code.plus(k, GAINS))
         for total, new in zip(sums, totals, strict=True):
             total.set(new.value)
         lows.set(_lesser(_chosen(after, which, np.inf), Lanes(builder, lows.get())).value)
@@ -369,7 +373,8 @@ def _sum_plain(n: int, blocks: NDArray[np.float64], risk_free: float, limit: flo
         before, after, gross, market = (blocks[row + k : row + k + N_LANES] for row in rows)
         with np.errstate(all="ignore"):  # in lanes that are not chosen
             which = np.arange(N_LANES) < n - k
-            sums[:] = _summed(list(sums), before, after, gross, market, risk_free, which)
+            gain, sums[:] = _summed(list(sums), before, after, gross, market, risk_free, which)
+        blocks[GAINS + k : GAINS + k + N_LANES] = gain
     equity = blocks[EQUITY : EQUITY + n]
     return int((equity >= limit).any()), float(equity.min())
 
@@ -399,8 +404,8 @@ NaN for a missing price.
 """
 
 sum_bars: Callable[..., tuple[int, float]] = _sum_plain if config.DISABLE_JIT else intrinsic(_sum_type)
-"""``sum_bars(n, blocks, risk_free, limit)``: enter the first `n` > 0 bars that wait into the sums; say whether equity
-reaches `limit` (1, else 0) on any of them, and give the lowest."""
+"""``sum_bars(n, blocks, risk_free, limit)``: enter the first `n` > 0 bars that wait into the sums, and leave their
+returns in the row `GAINS`; say whether equity reaches `limit` (1, else 0) on any of them, and give the lowest."""
 
 fall_below: Callable[..., tuple[int, float]] = _fall_plain if config.DISABLE_JIT else intrinsic(_fall_type)
 """``fall_below(first, n, low, limit, blocks)``: pass over bars that wait, four at a time, from place `first` on and

@@ -156,10 +156,7 @@ def run_trial(
     done = False
     n_trades = typed(0)
     _clear(terms, room, moments)
-    if (
-        terms.plain != 0
-        and kept[0].shape[0] + curves[0].shape[0] + curves[1].shape[0] + curves[2].shape[0] == 0
-    ):
+    if terms.plain != 0 and kept[0].shape[0] + curves[0].shape[0] + curves[1].shape[0] == 0:
         n_steps = trade_alone(
             terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, state, room.steps,
         )  # fmt: skip

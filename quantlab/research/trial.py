@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "Chunk", "Job", "Worker", "n_together"]
 
 BLOCK = 64
-"""Trials that are enough for one call of the simulation."""
+"""Trials in which work is handed out."""
 
-WANTED_BYTES, BLOCK_BYTES = 1 << 20, 4 << 20
-"""Memory that the targets of a call take where many short ones would do, and most that they ever take."""
+BLOCK_BYTES, MOST_TRIALS = 1 << 20, 1024
+"""Memory that the targets of one call take, which the processor's caches hold, and most trials in it."""
 
 LEAST_MEMO = 1 << 20
 
@@ -110,7 +110,7 @@ def n_together(n_bytes: int) -> int:
 
     Waking the thread that has waited for another one's call takes as long as a few short trials.
     """
-    return max(1, min(BLOCK_BYTES // n_bytes, max(BLOCK, WANTED_BYTES // n_bytes)))
+    return max(1, min(BLOCK_BYTES // n_bytes, MOST_TRIALS))
 
 
 class _Block:
