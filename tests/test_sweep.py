@@ -20,7 +20,8 @@ import quantlab as ql
 from quantlab.errors import DataError, ParameterError, StrategyError, UnknownNameError
 from quantlab.kernels.stats import STATS
 from quantlab.research import parts as parts_module
-from quantlab.research.sweep import Memory, parse_bytes, sweep
+from quantlab.research.sweep import Memory, _ranges, parse_bytes, sweep
+from quantlab.research.trial import n_together
 from quantlab.signals import bollinger, crossed_above, latch, rank, sma, ta
 
 
@@ -417,3 +418,22 @@ def test_time_is_told_and_so_is_who_ran_it():
     result = sweep(cross, ONE, progress=False, workers=1)
     assert 0.0 < result.seconds <= time.perf_counter() - began
     assert result.how == "one thread"
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 7])
+@pytest.mark.parametrize("size", [1, 5, 64, 640])
+def test_trials_are_handed_out_once_each_and_in_shorter_ranges_towards_the_end(n_workers, size):
+    missing = [(3, 70), (80, 81), (100, 9_000)]
+    ranges = list(_ranges(missing, size, n_workers))
+    assert [k for a, b in ranges for k in range(a, b)] == [k for a, b in missing for k in range(a, b)]
+    lengths = [b - a for a, b in ranges if a >= 100]
+    assert max(lengths) <= size
+    assert lengths[-1] <= 64
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_call_takes_many_short_trials_and_at_least_one_long_one():
+    assert n_together(10) == 1024
+    assert n_together(2_504) == 418
+    assert n_together(200_000) == 5
+    assert n_together(10**9) == 1
