@@ -225,8 +225,8 @@ def test_what_fills_while_its_client_is_away_is_there_when_it_asks(gateway, clie
 def test_open_orders_are_ones_own_or_everybodys_and_completed_ones_are_told_apart(gateway, client):
     with TestClient(gateway, client_id=2) as other:
         client.send(m.PlaceOrder(1, AAPL, buy(10, 1.0)), m.PlaceOrder(2, AAPL, buy(20)))
+        client.sync()  # two connections are read in any order
         other.send(m.PlaceOrder(1, AAPL, buy(30, 2.0)))
-        client.sync()
         other.sync()
 
         def told(request):
