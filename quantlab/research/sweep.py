@@ -339,7 +339,7 @@ def _ranges(missing: Iterable[tuple[int, int]], size: int, n_workers: int) -> It
 
 def _chunk_size(each: float, left: int, n_workers: int) -> int:
     """Trials of a chunk: whole blocks, about `CHUNK_SECONDS` long, and enough of them for every worker."""
-    wanted = min(CHUNK_SECONDS / max(each, 1e-7), left / (2 * n_workers))
+    wanted = min(CHUNK_SECONDS / max(each, 1e-7), left / (SHARES * n_workers))
     return max(1, int(wanted)) if wanted < BLOCK else int(wanted) // BLOCK * BLOCK
 
 

@@ -188,9 +188,8 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
         memo = _CURRENT.get()
         if memo is None:
             return function(*given, **named)
-        if (
-            len(given) == 2 and not named and type(given[1]) is int
-        ):  # prices and a length: what most calls are
+        # Prices and a length: what most calls are.
+        if len(given) == 2 and not named and type(given[1]) is int:
             found = memo.quick.get((function, id(given[0]), given[1]))
             if found is not None:
                 return found[1]  # type: ignore[no-any-return]
