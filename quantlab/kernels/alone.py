@@ -131,20 +131,20 @@ def trade_alone(
         units, raw_price = quantity if factor == 1.0 else quantity / factor, price * factor
         paid = order_commission(rates, units, raw_price, multiplier, 0.0)
         due = order_fees(rates, units, raw_price, multiplier)
-        amount_of = abs(quantity)
-        value = amount_of * price * multiplier
+        n_units = abs(quantity)
+        value = n_units * price * multiplier
         cash -= math.copysign(value, quantity) + paid + due
         commission += paid
         fees += due
-        of_spread = amount_of * reference * half_spread * multiplier
+        of_spread = n_units * reference * half_spread * multiplier
         spread += of_spread
-        slipped += amount_of * abs(price - reference) * multiplier - of_spread
+        slipped += n_units * abs(price - reference) * multiplier - of_spread
         left = quantity
         if position * quantity < 0.0:
-            closing = min(abs(position), amount_of)
-            share = 1.0 if closing == amount_of else closing / amount_of
+            closing = min(abs(position), n_units)
+            share = 1.0 if closing == n_units else closing / n_units
             trade_cash -= math.copysign(value * share, quantity) + paid * share + due * share
-            left = quantity + position if closing < amount_of else 0.0
+            left = quantity + position if closing < n_units else 0.0
             position += math.copysign(closing, quantity)
             if position == 0.0:
                 tally_trade(tally, trade_cash, entry_value, t - trade_bar)
@@ -161,7 +161,7 @@ def trade_alone(
         equity = cash + held * close
         if not equity > 0.0:
             return -1
-        turnover += amount_of * price * multiplier / equity
+        turnover += n_units * price * multiplier / equity
         step = steps[n_fills]
         step["bar"], step["cash"], step["units"] = t, cash, held
         n_fills += 1
@@ -211,7 +211,7 @@ def hold_alone(
     prices = closes.reshape(closes.size)
     begin_sums(cash, blocks, bars)
     n_flat = steps[0]["bar"] if n_steps > 0 else n_bars
-    until = edges[1]
+    part_stop = edges[1]
     filled, held = typed(0), 0.0
     for j in range(n_steps):
         step = steps[j]
@@ -226,11 +226,11 @@ def hold_alone(
             n_flat += stop - (t + 1)
             stop = t + 1
         while t < stop:
-            if until <= t:
+            if part_stop <= t:
                 bars["filled"] = filled
                 next_part(t, edges, blocks, risk_free, bars, moments, tail)
-                filled, until = typed(0), edges[bars["part"] + 1]
-            n = min(min(stop, until) - t, BLOCK - filled)
+                filled, part_stop = typed(0), edges[bars["part"] + 1]
+            n = min(min(stop, part_stop) - t, BLOCK - filled)
             if mark_bars(t, n, filled, cash, held, prices, benchmark, blocks) != 0:
                 return False
             filled += n
