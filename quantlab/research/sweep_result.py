@@ -161,7 +161,9 @@ class SweepResult:
 
         index = pd.RangeIndex(len(self), name="trial")
         labels = self._setup.bars.index
-        ruined = pd.Series(labels.take(self._ruin_bar, fill_value=None, allow_fill=True), index)
+        # `take` can fill with NaT by itself, but pandas 2 reads a fill value of None as "count -1 from the end".
+        bar = self._ruin_bar
+        ruined = pd.Series(labels.take(np.maximum(bar, 0)), index).where(bar >= 0)
         errors = np.full(len(self), None, object)
         for k, text in self._errors.items():
             errors[k] = text
