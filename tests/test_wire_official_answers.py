@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ibapi.ticktype import TickTypeEnum
 from official_client import (
     CONTRACT_NAMES,
     IS_NEW,
@@ -421,7 +422,9 @@ CHECKS = {**dict.fromkeys(PLAIN, check_plain), **OBJECTS}
 
 
 def readable(message):
-    """What a decoder that takes dates apart can give back unchanged."""
+    """What a decoder that takes dates apart, and drops the type that it means by none, can give back unchanged."""
+    if isinstance(message, m.TickSize) and message.tick_type == TickTypeEnum.NOT_SET:
+        return replace(message, tick_type=0)
     if isinstance(message, m.ContractData):
         date = "20241220" if message.contract.last_trade_date else ""
         message = replace(message, contract=replace(message.contract, last_trade_date=date))
