@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["flipped_bars", "merged_bars", "moved_bars", "presence_bars"]
 
-ONES, NOTHING = np.uint64(0x0101010101010101), np.uint64(0)
-"""Eight bars in, and eight bars out, as one word."""
+ONES, ONE, NOTHING = np.uint64(0x0101010101010101), np.uint64(1), np.uint64(0)
+"""Eight bars in, the first of eight, and none, as one word: a byte a bar, the first one lowest."""
+
+BAR, LAST_BAR, BYTE_SUM = np.uint64(8), np.uint64(56), np.uint64(255)
 
 
 @kernel(allocates=False)
@@ -32,20 +34,23 @@ def flipped_bars(target: NDArray[np.uint8], words: NDArray[np.uint64], bars: NDA
     """
     bars[0] = 0
     count = 1
-    before = target[0]
+    before = np.uint64(target[0])
     for j in range(words.shape[0]):
-        if words[j] == (ONES if before != 0 else NOTHING):
-            continue
-        for t in range(8 * j, 8 * j + 8):
-            # Written always and counted if it moved: no branch to guess wrong.
-            bars[min(count, bars.shape[0] - 1)] = t
-            count += target[t] != before
-            before = target[t]
+        word = words[j]
+        # One in the byte of each bar that differs from the one before; the first bar is in the lowest byte.
+        moved = word ^ ((word << BAR) | before)
+        before = word >> LAST_BAR
+        while moved != NOTHING:
+            first = moved & (~moved + ONE)
+            # The ones below it, one a bar, are counted: modulo 255 a number is the sum of its bytes.
+            bars[count] = 8 * j + np.int64(((first - ONE) & ONES) % BYTE_SUM)
+            count += 1
+            moved ^= first
     for t in range(8 * words.shape[0], target.shape[0]):
-        if target[t] != before:
+        if np.uint64(target[t]) != before:
             bars[count] = t
             count += 1
-            before = target[t]
+            before = np.uint64(target[t])
     return count
 
 

@@ -35,6 +35,9 @@ BLOCK = 64
 BLOCK_BYTES, MOST_TRIALS = 1 << 20, 1024
 """Memory that the targets of one call take, which the processor's caches hold, and most trials in it."""
 
+FIRST_TRIALS = 32
+"""Trials of a worker's first call, whose indicators nobody remembers yet: other workers wait for their turn."""
+
 LEAST_MEMO = 1 << 20
 
 FLAG = np.dtype(bool)
@@ -123,6 +126,12 @@ class _Block:
         as_written = self.targets.view(FLAG) if kind is np.uint8 else self.targets
         self.places = [row[:size].reshape(shape) for row in as_written]
         self.n = 0
+        self.enough = min(FIRST_TRIALS, n_trials)
+
+    def grow(self) -> None:
+        """Take more trials the next time, up to the room there is."""
+        self.n = 0
+        self.enough = min(2 * self.enough, len(self.rows))
 
 
 class Worker:
@@ -204,7 +213,7 @@ class Worker:
                 block.places[block.n][...] = target
                 block.rows[block.n] = k
                 block.n += 1
-                if block.n == len(block.rows):
+                if block.n == block.enough:
                     simulated += self._simulate(block, out)
             for left in (self._flags, self._numbers):
                 if left is not None and left.n:
@@ -279,7 +288,7 @@ class Worker:
                 out,
             )
             took = perf_counter() - began
-        block.n = 0
+        block.grow()
         return took
 
 
