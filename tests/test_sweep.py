@@ -20,8 +20,10 @@ import quantlab as ql
 from quantlab.errors import DataError, ParameterError, StrategyError, UnknownNameError
 from quantlab.kernels.stats import STATS
 from quantlab.research import parts as parts_module
+from quantlab.research import trial as trial_module
+from quantlab.research.space import Trials
 from quantlab.research.sweep import Memory, _ranges, parse_bytes, sweep
-from quantlab.research.trial import n_together
+from quantlab.research.trial import Job, Worker, n_together
 from quantlab.signals import bollinger, crossed_above, latch, rank, sma, ta
 
 
@@ -437,3 +439,22 @@ def test_a_call_takes_many_short_trials_and_at_least_one_long_one():
     assert n_together(2_504) == 418
     assert n_together(200_000) == 5
     assert n_together(10**9) == 1
+
+
+def test_the_first_calls_of_a_worker_are_short_and_no_call_is_longer_than_its_room(monkeypatch):
+    calls = []
+
+    def seen(terms, targets, flags, rows, *rest):
+        calls.append(len(rows))
+        return run_block(terms, targets, flags, rows, *rest)
+
+    run_block = trial_module.run_block
+    monkeypatch.setattr(trial_module, "run_block", seen)
+    monkeypatch.setattr(trial_module, "n_together", lambda _: 100)
+    job = Job(cross, make_bars(300, "A", seed=1))
+    trials = Trials.of(job.strategy, {"fast": range(2, 22), "slow": range(22, 42)})
+    worker = Worker(job)
+    worker.run(trials, 0, 400)
+    assert calls == [32, 64, 100, 100, 100, 4]
+    worker.run(trials, 0, 250)
+    assert calls[6:] == [100, 100, 50]
