@@ -458,3 +458,17 @@ def test_the_first_calls_of_a_worker_are_short_and_no_call_is_longer_than_its_ro
     assert calls == [32, 64, 100, 100, 100, 4]
     worker.run(trials, 0, 250)
     assert calls[6:] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("bars", [make_bars(203, "A", seed=1), make_bars(203, "AB", seed=1)])
+def test_flags_in_memory_that_was_never_written_count_as_numpy_counts_them(bars):
+    def careless(bars, n=5):
+        kinds = np.array([0, 90, 1, 2, 255], np.uint8)
+        return kinds[np.arange(bars.close.size) // n % 5].view(bool).reshape(bars.shape)
+
+    result = sweep(careless, bars, {"n": [3, 5, 7]}, progress=False)
+    for k, n in enumerate((3, 5, 7)):
+        alone = ql.backtest(careless, bars, {"n": n})
+        assert alone.stats["n_orders"] > 0
+        for name in ("final_equity", "sharpe", "n_orders", "turnover"):
+            assert result.table[name][k] == alone.stats[name]

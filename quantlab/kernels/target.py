@@ -11,12 +11,20 @@ from quantlab.kernels._jit import kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["flipped_bars", "merged_bars", "moved_bars", "presence_bars"]
+__all__ = ["clean_flags", "flipped_bars", "merged_bars", "moved_bars", "presence_bars"]
 
 ONES, ONE, NOTHING = np.uint64(0x0101010101010101), np.uint64(1), np.uint64(0)
 """Eight bars in, the first of eight, and none, as one word: a byte a bar, the first one lowest."""
 
 BAR, LAST_BAR, BYTE_SUM = np.uint64(8), np.uint64(56), np.uint64(255)
+IN = np.uint8(1)
+
+
+@kernel(allocates=False)
+def clean_flags(flags: NDArray[np.uint8]) -> None:
+    """Make 1 of every byte but 0, in place: memory that a strategy took for flags and never wrote may hold any."""
+    for k in range(flags.shape[0]):
+        flags[k] = min(flags[k], IN)
 
 
 @kernel(allocates=False)
@@ -47,10 +55,11 @@ def flipped_bars(target: NDArray[np.uint8], words: NDArray[np.uint64], bars: NDA
             count += 1
             moved ^= first
     for t in range(8 * words.shape[0], target.shape[0]):
-        if np.uint64(target[t]) != before:
+        now = np.uint64(target[t])
+        if now != before:
             bars[count] = t
             count += 1
-            before = np.uint64(target[t])
+            before = now
     return count
 
 

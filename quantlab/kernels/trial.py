@@ -17,7 +17,7 @@ from quantlab.kernels.lanes import ROOM
 from quantlab.kernels.records import BARS, BOOK, MONEY, STEP, TALLY
 from quantlab.kernels.simulate import Market, finish_run, simulate
 from quantlab.kernels.stats import finish_stats, hold_sums
-from quantlab.kernels.target import flipped_bars, merged_bars, moved_bars
+from quantlab.kernels.target import clean_flags, flipped_bars, merged_bars, moved_bars
 from quantlab.kernels.trade import typed
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def run_block(
     targets : ndarray of shape (n_trials, width) or (0, 0)
         Targets as numbers, bar by bar and each with all assets (`width` is at least n_bars n_assets), or
     flags : ndarray of shape (n_trials, width) or (0, 0)
-        Targets as 0 and 1.
+        Targets as 0, and anything else for 1, which it is made.
     rows : ndarray of shape (n_trials,)
         Rows of `out`.
     found : tuple of three ndarrays
@@ -225,6 +225,8 @@ def run_block(
     n_bars, n_assets = terms.market.close.shape
     size = n_bars * n_assets
     for k in range(rows.shape[0]):
+        if in_flags:
+            clean_flags(flags[k])
         if in_flags and n_assets == 1:
             flat = flags[k, :n_bars]
             n_moved = flipped_bars(flat, flat[: n_bars // 8 * 8].view(np.uint64), moved)

@@ -117,7 +117,10 @@ def n_together(n_bytes: int) -> int:
 
 
 class _Block:
-    """Targets of one kind that wait to be simulated together: `places` are those of `targets`, in the shape of bars."""
+    """Targets of one kind that wait to be simulated together: `places` are those of `targets`, in the shape of bars.
+
+    With `enough` of them they are.
+    """
 
     def __init__(self, n_trials: int, width: int, shape: tuple[int, int], kind: type[Any]) -> None:
         self.rows = np.zeros(n_trials, np.int64)
