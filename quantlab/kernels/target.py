@@ -21,10 +21,22 @@ IN = np.uint8(1)
 
 
 @kernel(allocates=False)
-def clean_flags(flags: NDArray[np.uint8]) -> None:
-    """Make 1 of every byte but 0, in place: memory that a strategy took for flags and never wrote may hold any."""
-    for k in range(flags.shape[0]):
-        flags[k] = min(flags[k], IN)
+def clean_flags(flags: NDArray[np.uint8], words: NDArray[np.uint64]) -> None:
+    """Make 1 of every byte but 0, in place: memory that a strategy took for flags and never wrote may hold any.
+
+    Parameters
+    ----------
+    flags : ndarray of shape (8 n_words,)
+        Flags; written only where one is neither 0 nor 1.
+    words : ndarray of shape (n_words,)
+        The same memory.
+    """
+    bits = NOTHING
+    for j in range(words.shape[0]):
+        bits |= words[j]
+    if bits & ~ONES != NOTHING:
+        for k in range(flags.shape[0]):
+            flags[k] = min(flags[k], IN)
 
 
 @kernel(allocates=False)

@@ -206,7 +206,8 @@ def run_block(
     terms, room
         What is given, and working memory.
     targets : ndarray of shape (n_trials, width) or (0, 0)
-        Targets as numbers, bar by bar and each with all assets (`width` is at least n_bars n_assets), or
+        Targets as numbers, bar by bar and each with all assets (`width` is at least n_bars n_assets and a multiple of
+        8), or
     flags : ndarray of shape (n_trials, width) or (0, 0)
         Targets as 0, and anything else for 1, which it is made.
     rows : ndarray of shape (n_trials,)
@@ -226,7 +227,7 @@ def run_block(
     size = n_bars * n_assets
     for k in range(rows.shape[0]):
         if in_flags:
-            clean_flags(flags[k])
+            clean_flags(flags[k], flags[k].view(np.uint64))
         if in_flags and n_assets == 1:
             flat = flags[k, :n_bars]
             n_moved = flipped_bars(flat, flat[: n_bars // 8 * 8].view(np.uint64), moved)
