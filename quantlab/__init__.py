@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quantlab.data.catalog import Catalog
     from quantlab.data.sample import sample
     from quantlab.engine.result import Result
+    from quantlab.levels import AtrMultiple, Distance, Ladder
     from quantlab.model import Instrument
     from quantlab.research import overfitting
     from quantlab.research.causality import check
@@ -29,19 +30,23 @@ if TYPE_CHECKING:
     from quantlab.research.search import search
     from quantlab.research.sweep_result import SweepResult
     from quantlab.research.walkforward import walk_forward
+    from quantlab.signal import Signal
     from quantlab.sizing import Account, Sizing
-    from quantlab.strategy import Signal, Strategy, strategy
+    from quantlab.strategy import Strategy, strategy
 
     __version__: str
 
 __all__ = [
     "Account",
+    "AtrMultiple",
     "Bars",
     "Catalog",
     "Choice",
     "Costs",
+    "Distance",
     "Instrument",
     "Integers",
+    "Ladder",
     "Result",
     "Signal",
     "Sizing",
@@ -64,14 +69,17 @@ __all__ = [
 
 _HOME = {
     "Account": "quantlab.sizing",
+    "AtrMultiple": "quantlab.levels",
     "Bars": "quantlab.bars",
     "Catalog": "quantlab.data.catalog",
     "Choice": "quantlab.research.distributions",
     "Costs": "quantlab.costs",
+    "Distance": "quantlab.levels",
     "Instrument": "quantlab.model",
     "Integers": "quantlab.research.distributions",
+    "Ladder": "quantlab.levels",
     "Result": "quantlab.engine.result",
-    "Signal": "quantlab.strategy",
+    "Signal": "quantlab.signal",
     "Sizing": "quantlab.sizing",
     "Strategy": "quantlab.strategy",
     "SweepResult": "quantlab.research.sweep_result",

@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("kernels", "wire"),
     ("bars", "barsize", "frames", "reshape"),
-    ("signals", "condition", "fitting", "strategy", "sizing", "costs", "schedules", "tariffs", "report"),
+    ("signals", "condition", "fitting", "signal", "levels", "strategy", "sizing", "costs", "schedules", "tariffs", "report"),
     ("engine", "data"),
     ("research", "broker", "gateway"),
     ("live",),
@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 ONE_PART = (
     {"bars", "barsize", "frames", "reshape"},
     {"costs", "schedules", "tariffs"},
-    {"condition", "fitting", "strategy"},
+    {"condition", "fitting", "levels", "signal", "strategy"},
     {"cli", "__init__", "__main__"},
 )
 """Names that are one part together, in several files."""
@@ -65,6 +65,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "signals": WORLD,
     "condition": WORLD,
     "fitting": WORLD,
+    "signal": WORLD,
+    "levels": WORLD,
     "strategy": WORLD,
     "sizing": WORLD,
     "costs": WORLD,

@@ -22,7 +22,8 @@ from quantlab.errors import DataError, ParameterError, StrategyError, UnknownNam
 from quantlab.research.causality import check
 from quantlab.research.coverage import choose_sets, place_cuts, plan_cuts
 from quantlab.research.scramble import FALL, HOLES, RISE, TRUNCATED, Future, Scrambler, take
-from quantlab.strategy import Signal, as_strategy, strategy
+from quantlab.signal import Signal
+from quantlab.strategy import as_strategy, strategy
 
 COLUMNS = ("open", "high", "low", "close", "volume", "factor", "member")
 
@@ -614,7 +615,7 @@ def test_taking_rows_keeps_every_column(bars):
         ({"strategy": lambda bars: bars.close}, StrategyError, "wants a target"),
         ({"strategy": lambda bars: 1 / 0}, StrategyError, "ZeroDivisionError"),
         ({"strategy": lambda bars: Signal(bars.close > 0, stop_loss=np.ones(7))}, StrategyError, "stop_loss"),
-        ({"strategy": lambda bars: Signal(bars.close > 0, limit="dear")}, StrategyError, "holds no numbers"),
+        ({"strategy": lambda bars: Signal(bars.close > 0, limit="dear")}, StrategyError, "numbers are needed"),
     ],
 )
 def test_bad_input_says_what_to_do(arguments, error, said, bars):

@@ -35,7 +35,7 @@ def outcome(setup, target, *, plain):
     stats, moments = np.empty(len(STATS)), np.empty((len(setup.edges) - 1, 2))
     room = setup.room()
     terms = setup.terms._replace(plain=plain)
-    n_trades = run_trial(terms, *setup.changes(target), room, *NOT_KEPT, stats, moments)
+    n_trades = run_trial(terms, *setup.changes(target), room, *NOT_KEPT, stats, moments, None)
     return np.concatenate(
         (stats, moments.ravel(), [n_trades, room.bars["ruin_bar"][0], room.bars["n_bars"][0]])
     )

@@ -27,8 +27,9 @@ from quantlab.research import record
 from quantlab.research.attempts import Data, Entry, Moments, shape_of
 from quantlab.research.ledger import Ledger, LedgerWarning
 from quantlab.research.project import find_project, forget_projects, read_project
+from quantlab.signal import Signal
 from quantlab.sizing import Sizing
-from quantlab.strategy import Signal, strategy
+from quantlab.strategy import strategy
 
 BARS = make_bars(60, ("A",))
 

@@ -28,7 +28,7 @@ def test_every_public_name_loads_and_is_listed(name):
         ("backtst", "did you mean 'backtest'?"),
         ("bars_", "did you mean 'Bars'?"),
         ("BACKTEST", "did you mean 'backtest'?"),
-        ("zzz", "it has Account, Bars,"),
+        ("zzz", "it has Account, AtrMultiple, Bars,"),
     ],
 )
 def test_an_unknown_name_suggests_the_nearest(given, said):

@@ -90,7 +90,7 @@ def test_sizings_and_accounts_are_frozen_and_compare_by_value():
         ({"benchmark": "B"}, "unknown symbol 'B'"),
         ({"benchmark": [1, 2]}, "benchmark has shape"),
         ({"benchmark": [1, 0, 1]}, "above zero"),
-        ({"detail": hand_bars({"A": [1]})}, "detail"),
+        ({"detail": 1}, "detail"),
         ({"params": {"fast": 3}}, "params belong to a strategy"),
         ({"start": "2030-01-01"}, "no bar between"),
     ],

@@ -11,8 +11,9 @@ from quantlab.bars import Bars
 from quantlab.costs import Costs
 from quantlab.engine.backtest import backtest
 from quantlab.errors import ParameterError, StrategyError, UnknownNameError
+from quantlab.signal import Signal
 from quantlab.sizing import Sizing
-from quantlab.strategy import Signal, Strategy, as_strategy, strategy
+from quantlab.strategy import Strategy, as_strategy, strategy
 
 PRICES = {"A": [10, 11, 12, 13], "B": [20, 21, 22, 23]}
 
@@ -174,11 +175,10 @@ def test_a_frame_of_text_is_refused(two):
         backtest(lambda bars: bars.frame("close").map(lambda _: "long"), two)
 
 
-def test_orders_inside_the_bar_are_refused_and_not_left_out(one):
-    with pytest.raises(StrategyError, match="stop_loss, take_profit"):
-        backtest(lambda bars: Signal(bars.close > 0, stop_loss=0.1, take_profit=0.2), one)
-    with pytest.raises(UnknownNameError, match="decision, fill"):
-        Signal([1], stop_from="close")
+@pytest.mark.parametrize("member", ["stop_from", "tif", "order_type"])
+def test_a_choice_of_a_signal_that_there_is_not_is_refused(member):
+    with pytest.raises(UnknownNameError, match=member):
+        Signal([1], **{member: "close"})
 
 
 def test_what_a_strategy_raises_is_named_with_its_parameters_and_kept_as_cause(one):

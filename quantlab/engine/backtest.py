@@ -10,9 +10,10 @@ import numpy as np
 from quantlab.bars import Bars
 from quantlab.engine.result import Result
 from quantlab.engine.setup import Setup
-from quantlab.errors import DataError, ParameterError, RuinError, StrategyError
+from quantlab.errors import DataError, ParameterError, RuinError
 from quantlab.loading import collector_paused
-from quantlab.strategy import Signal, Strategy, as_strategy, signal_to_target
+from quantlab.signal import Signal, signal_to_target
+from quantlab.strategy import Strategy, as_strategy
 
 with collector_paused():
     import pandas as pd
@@ -23,21 +24,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.costs import Costs
+    from quantlab.levels import OrdersInside
     from quantlab.sizing import Account, Sizing
 
-__all__ = ["Window", "backtest", "has_universe", "market_target", "target_of"]
+__all__ = ["Window", "Wish", "backtest", "has_universe", "signal_to_wish", "wish_of"]
 
 
-def target_of(
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What a strategy wants, checked.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n_bars, n_assets)
+        Float64 or bool, C-contiguous; 0 outside the universe.
+    inside : OrdersInside or None
+        Orders inside the bar; None for market orders alone.
+    """
+
+    target: NDArray[Any]
+    inside: OrdersInside | None
+
+    def rows(self, rows: slice) -> Wish:
+        """Give the wish for part of the bars."""
+        inside = None if self.inside is None else self.inside.rows(rows)
+        return Wish(np.ascontiguousarray(self.target[rows]), inside)
+
+
+def wish_of(
     strategy: Any, bars: Bars, params: Mapping[str, Any] | None
-) -> tuple[NDArray[Any], Strategy | None, dict[str, Any]]:
-    """Target of a strategy, a plain function or an array on `bars`, with the strategy and its complete parameters.
+) -> tuple[Wish, Strategy | None, dict[str, Any]]:
+    """Find what a strategy, a function, a signal or an array wants on `bars`, the strategy and complete parameters.
 
     Raises
     ------
     StrategyError
-        For a wrong shape or type, targets beyond [-1, 1], or orders inside the bar.
+        As `signal_to_wish`.
     """
+    if isinstance(strategy, Wish):
+        return strategy, None, {}
     if isinstance(strategy, (Signal, np.ndarray, pd.DataFrame, pd.Series, list)):
         if params:
             raise ParameterError("params belong to a strategy; a target array has none.")
@@ -47,26 +72,25 @@ def target_of(
         found = as_strategy(strategy)
         complete, name = found.params(params), found.name
         signal = found.evaluate(bars, params)
-    return market_target(signal, bars, name), found, complete
+    return signal_to_wish(signal, bars, name), found, complete
 
 
-def market_target(signal: Signal, bars: Bars, name: str) -> NDArray[Any]:
-    """Target of a signal, 0 outside the universe: float64 or bool of shape (n_bars, n_assets).
+def signal_to_wish(signal: Signal, bars: Bars, name: str) -> Wish:
+    """Check a signal; its target is 0 outside the universe.
 
     Raises
     ------
     StrategyError
-        For a wrong shape or type, targets beyond [-1, 1], or orders inside the bar.
+        For a wrong shape or type, targets beyond [-1, 1], or levels and prices that cannot be.
     """
-    if signal.orders_inside_bar:
-        raise StrategyError(
-            f"strategy {name} asks for {', '.join(signal.orders_inside_bar)}; this version fills market orders only "
-            "and would leave them out. Return the target alone."
-        )
     target = signal_to_target(signal, bars, name)
     if has_universe(bars):
         target = np.where(bars.member, target, target.dtype.type(0))
-    return target
+    if not signal.orders_inside_bar:
+        return Wish(target, None)
+    from quantlab.levels import signal_to_orders
+
+    return Wish(target, signal_to_orders(signal, target, bars, name))
 
 
 def has_universe(bars: Bars) -> bool:
@@ -147,7 +171,8 @@ def backtest(
         Part that is simulated, both inclusive. The strategy sees the bars before `start` as its warm-up and nothing
         after `end`.
     detail : Bars, optional
-        Finer bars for orders inside the bar; not available in this version.
+        Finer bars of the same assets, through which orders inside the bar go; `Result.detail_changes` says how many
+        fills that changed.
     benchmark : Bars, str, Series or array, optional
         What to compare with; default: equal-weight buy-and-hold of the bars' assets, without cost.
     risk_free : float
@@ -170,14 +195,10 @@ def backtest(
         raise DataError(
             f"bars is a {type(bars).__name__}; make Bars of it first, with ql.Bars.from_frame(...)."
         )
-    if detail is not None:
-        raise ParameterError(
-            "detail bars decide orders inside the bar, which this version does not have; leave it out."
-        )
     window = Window.of(bars, start, end)
     given = not (callable(strategy) or isinstance(strategy, Strategy))
-    target, found, complete = target_of(strategy, bars if given else window.seen, params)
-    target = np.ascontiguousarray(target[window.rows])
+    wish, found, complete = wish_of(strategy, bars if given else window.seen, params)
+    wish = wish.rows(window.rows)
     chosen = sizing if sizing is not None or found is None else found.sizing
     setup = Setup.of(
         window.simulated,
@@ -186,11 +207,12 @@ def backtest(
         sizing=chosen,
         account=account,
         fill=fill,
+        detail=detail,
         benchmark=benchmark,
         risk_free=risk_free,
         alive=window.alive,
     )
-    run = setup.run(target, worst=True)
+    run = setup.run(wish.target, wish.inside, worst=True)
     result = Result(setup, run, found, complete, data=bars, window=(start, end))
     if strict and run.ruin_bar >= 0:
         raise RuinError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantlab.engine.files import write_text
 from quantlab.engine.setup import tail_of
-from quantlab.kernels import fill, order
+from quantlab.kernels import fill, levels, order
 from quantlab.kernels.stats import STATS
 
 if TYPE_CHECKING:
@@ -48,8 +48,25 @@ _REASON = {
     fill.DELISTED: "the asset's data ended",
     fill.RUINED: "equity fell to zero",
     fill.NOTHING_LEFT: "less than one lot at the fill price",
+    fill.EXPIRED: "not filled within its time in force",
+    fill.PROTECTED: "its position was closed by a protective order",
+    fill.TIME_UP: "time stop",
 }
-_KIND = {0: "order", fill.DELISTED: "delisted", fill.RUINED: "ruin"}
+_PROTECTIVE = {
+    fill.STOP_LOSS: "stop loss",
+    fill.TAKE_PROFIT: "take profit",
+    fill.TRAILING_STOP: "trailing stop",
+}
+_KIND = {0: "order", fill.DELISTED: "delisted", fill.RUINED: "ruin", **_PROTECTIVE}
+_TYPE = {
+    levels.MARKET: "market",
+    levels.ON_OPEN: "moo",
+    levels.ON_CLOSE: "moc",
+    levels.LIMIT: "limit",
+    levels.STOP: "stop",
+    levels.STOP_LIMIT: "stop limit",
+    **_PROTECTIVE,
+}
 
 
 @cache
@@ -116,6 +133,7 @@ class Result:
     def fingerprint(self) -> dict[str, str]:
         """Hashes of strategy source, parameters, data and settings, and of all together (``digest``)."""
         source = b"".join(x.tobytes() for x in self._run.changes)
+        source += b"" if self._run.inside is None else self._run.inside.tobytes()
         if self.strategy is not None:
             source = self.strategy.source.encode()
         parts = {
@@ -197,7 +215,7 @@ class Result:
     @cached_property
     def _curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Equity and cash after each bar: the same run again, for the statistics need neither."""
-        run = self._setup.run_changes(self._run.changes, equity=True, cash=True)
+        run = self._setup.run_changes(self._run.changes, self._run.inside, equity=True, cash=True)
         return run.equity, run.cash
 
     @cached_property
@@ -318,6 +336,9 @@ class Result:
                 "reason": [_REASON.get(k, "") for k in rows["reason"].tolist()],
                 "fill_time": self._labels(rows["fill_bar"]),
                 "fill_price": rows["fill_price"],
+                "type": [_TYPE[k] for k in rows["type"].tolist()],
+                "limit": rows["limit"],
+                "stop": rows["stop"],
             }
         )
 
@@ -344,6 +365,7 @@ class Result:
                 "symbol": self._symbols(rows["asset"]),
                 **{n: rows[n] for n in numbers},
                 "kind": [_KIND[k] for k in rows["kind"].tolist()],
+                "doubtful": rows["doubtful"] == 1,
             }
         )
 

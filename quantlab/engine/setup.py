@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.costs import Costs
+from quantlab.engine.inside import Path, check_options, orders_to_levels
 from quantlab.errors import DataError, ParameterError, UnknownNameError
 from quantlab.kernels import order
 from quantlab.kernels import simulate as sim
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from quantlab.bars import Bars
     from quantlab.kernels.cost import CostTable
     from quantlab.kernels.records import Records
+    from quantlab.levels import OrdersInside
 
 __all__ = ["FILLS", "NOT_KEPT", "OWN_BENCHMARKS", "PARTS", "TAIL", "Run", "Setup", "tail_of"]
 
@@ -74,6 +76,8 @@ class Run:
     changes : tuple of ndarray
         What was simulated: bars at which targets move, shape (n_changes,), and the targets from each on, shape
         (n_changes, n_assets).
+    inside : OrdersInside or None
+        Orders inside the bar that were simulated.
     counts : tuple of int
         Orders decided, fills and trades, open ones included.
     orders, fills, trades : structured arrays
@@ -89,6 +93,7 @@ class Run:
     cash: NDArray[np.float64]
     worst: tuple[float, float] | None
     changes: tuple[NDArray[np.int64], NDArray[np.float64]]
+    inside: OrdersInside | None
     counts: tuple[int, int, int]
     orders: Records
     fills: Records
@@ -114,6 +119,7 @@ class Setup:
     benchmark: NDArray[np.float64]
     benchmark_sums: tuple[float, float, float]
     edges: NDArray[np.int64]
+    detail: Bars | None = None
 
     @classmethod
     def of(
@@ -125,6 +131,7 @@ class Setup:
         sizing: Sizing | None = None,
         account: Account | None = None,
         fill: str = "next_open",
+        detail: Bars | None = None,
         benchmark: Any = None,
         risk_free: float = 0.0,
         alive: NDArray[np.bool_] | None = None,
@@ -148,6 +155,7 @@ class Setup:
             ("costs", costs, Costs),
             ("sizing", sizing, Sizing),
             ("account", account, Account),
+            ("detail", detail, type(bars)),
         )
         for name, given, kind in kinds:
             if given is not None and not isinstance(given, kind):
@@ -176,6 +184,7 @@ class Setup:
             benchmark=returns,
             benchmark_sums=sums,
             edges=_edges(edges, bars.n_bars),
+            detail=detail,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -189,10 +198,18 @@ class Setup:
             "risk_free": self.risk_free,
             "benchmark": self.benchmark_name,
             "benchmark_data": self.benchmark_data,
+            **({} if self.detail is None else {"detail": self.detail.content_hash}),
         }
 
-    def changes(self, target: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Bars at which a target moves or an asset comes or goes, and the targets from each of them on."""
+    @cached_property
+    def path(self) -> Path:
+        """How prices go through each bar."""
+        return Path.of(self.bars, self.detail)
+
+    def changes(
+        self, target: NDArray[Any], inside: OrdersInside | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Bars at which a target moves, an entry event lies or an asset comes or goes; the targets from each on."""
         if target.dtype == bool:
             moved = (
                 (target[1:] != target[:-1]).any(axis=1)
@@ -205,32 +222,42 @@ class Setup:
             rows = rows[: moved_bars(target, rows)].copy()
         if len(self.bars.presence):
             rows = np.union1d(rows, self.bars.presence)
+        if inside is not None and len(inside.entry_rows):
+            rows = np.union1d(rows, inside.entry_rows)
         return rows, target[rows].astype(np.float64)
 
-    def run(self, target: NDArray[Any], **keep: bool) -> Run:
+    def run(self, target: NDArray[Any], inside: OrdersInside | None = None, **keep: bool) -> Run:
         """Simulate one target of shape (n_bars, n_assets), float64 or bool and C-contiguous; see `run_changes`."""
-        return self.run_changes(self.changes(target), **keep)
+        return self.run_changes(self.changes(target, inside), inside, **keep)
 
     def run_changes(
         self,
         changes: tuple[NDArray[np.int64], NDArray[np.float64]],
+        inside: OrdersInside | None = None,
         *,
         equity: bool = False,
         cash: bool = False,
         worst: bool = False,
         record: bool = False,
     ) -> Run:
-        """Simulate a target given by its changes, and keep what is asked for.
+        """Simulate a target given by its changes, with orders inside the bar if any, and keep what is asked for.
 
         Records are written by a second pass, when it is known how many there are.
+
+        Raises
+        ------
+        ParameterError, DataError
+            For options that orders inside the bar cannot be combined with; for finer bars that do not cover the bars.
         """
+        if inside is not None:
+            check_options(inside, self.sizing, self.fill)
         n_bars = self.bars.n_bars
         equity_out = np.empty(n_bars) if equity else _NOTHING
         cash_out = np.empty(n_bars) if cash else _NOTHING
         tail_out = np.empty(n_bars // 3 + TAIL_WARMUP) if worst else _NOTHING
         stats, moments = np.empty(len(STATS)), np.empty((len(self.edges) - 1, 2))
         room, n_trades = self._simulate(
-            changes, _NO_RECORDS, (equity_out, cash_out, tail_out), stats, moments
+            changes, inside, _NO_RECORDS, (equity_out, cash_out, tail_out), stats, moments
         )
         bars, money = room.bars[0], room.money[0]
         done = int(bars["n_bars"])
@@ -244,6 +271,7 @@ class Setup:
             cash=cash_out[:done],
             worst=_worst(bars, tail_out) if worst else None,
             changes=changes,
+            inside=inside,
             counts=(int(money["n_rows"]), int(money["n_fills"]), n_trades),
             orders=_NO_RECORDS[0],
             fills=_NO_RECORDS[1],
@@ -259,6 +287,7 @@ class Setup:
         orders, fills, trades = np.empty(n_orders, ORDER), np.empty(n_fills, FILL), np.empty(n_trades, TRADE)
         self._simulate(
             run.changes,
+            run.inside,
             (orders, fills, trades),
             NOT_KEPT[1],
             np.empty(len(STATS)),
@@ -266,9 +295,10 @@ class Setup:
         )
         return replace(run, orders=orders, fills=fills, trades=trades)
 
-    def _simulate(
+    def _simulate(  # noqa: PLR0917  # as the kernel takes them
         self,
         changes: tuple[NDArray[np.int64], NDArray[np.float64]],
+        inside: OrdersInside | None,
         kept: tuple[Records, Records, Records],
         curves: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
         stats: NDArray[np.float64],
@@ -276,7 +306,8 @@ class Setup:
     ) -> tuple[Room, int]:
         """Run the kernel; return its sums and the number of trades."""
         room = self.room()
-        return room, run_trial(self.terms, *changes, room, kept, curves, stats, moments)
+        levels = None if inside is None else orders_to_levels(inside, self.path)
+        return room, run_trial(self.terms, *changes, room, kept, curves, stats, moments, levels)
 
     @cached_property
     def terms(self) -> Terms:
@@ -338,7 +369,12 @@ def _edges(given: NDArray[np.int64] | None, n_bars: int) -> NDArray[np.int64]:
     return edges
 
 
-_EXAMPLES = {"costs": "Costs.ibkr_fixed()", "sizing": "Sizing(allocation=1.0)", "account": "Account.margin()"}
+_EXAMPLES = {
+    "costs": "Costs.ibkr_fixed()",
+    "sizing": "Sizing(allocation=1.0)",
+    "account": "Account.margin()",
+    "detail": "ql.Catalog(path).bars(symbols, '1 min')",
+}
 
 
 def _worst(bars: Any, tail: NDArray[np.float64]) -> tuple[float, float] | None:

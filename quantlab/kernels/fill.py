@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCELLED",
     "DELISTED",
+    "EXPIRED",
     "FILLED",
     "NOTHING_LEFT",
     "OPEN",
+    "PROTECTED",
     "REJECTED",
     "REPLACED",
     "RUINED",
+    "STOP_LOSS",
+    "TAKE_PROFIT",
+    "TIME_UP",
+    "TRAILING_STOP",
     "close_out",
     "fill_orders",
     "units_at_fill",
@@ -42,6 +48,12 @@ CANCELLED = 4
 DELISTED = 10
 RUINED = 11
 NOTHING_LEFT = 12
+EXPIRED = 13
+PROTECTED = 14
+TIME_UP = 15
+STOP_LOSS = 20
+TAKE_PROFIT = 21
+TRAILING_STOP = 22
 
 AFFORD_STEPS = 60
 """Fixed-point steps for the units that a budget buys with costs; costs of a few percent settle in ten."""
@@ -151,7 +163,8 @@ def fill_orders(
     for entries in range(2):
         for i in range(book.shape[0]):
             b = book[i]
-            if b["is_pending"] == 0 or reference[i] != reference[i]:
+            # 2 is an order at a price, which `inside` fills.
+            if b["is_pending"] != 1 or reference[i] != reference[i]:
                 continue
             quantity, position = b["pending"], b["position"]
             grows = quantity * position >= 0.0 or abs(quantity) > abs(position)

@@ -13,7 +13,21 @@ from numpy.typing import NDArray
 
 from quantlab.kernels.cost import N_RATES
 
-__all__ = ["BARS", "BOOK", "FILL", "MONEY", "ORDER", "RULES", "STEP", "TALLY", "TRADE", "Record", "Records"]
+__all__ = [
+    "BARS",
+    "BOOK",
+    "FILL",
+    "GUARD",
+    "MONEY",
+    "ORDER",
+    "RULES",
+    "RUNGS",
+    "STEP",
+    "TALLY",
+    "TRADE",
+    "Record",
+    "Records",
+]
 
 Record: TypeAlias = Any
 """One row of a structured array: a record when compiled, ``numpy.void`` when not."""
@@ -39,8 +53,8 @@ BOOK = _layout(
     # of its costs: fractions of price
     "slippage half_spread "
     # state in stored units and prices; `pending_share` is the target of the standing order and `pending_shrink` what
-    # leverage left of the part it adds, `desired` the position wanted
-    "position last_close last_target pending pending_share pending_shrink desired "
+    # leverage left of the part it adds, `desired` the position wanted, `fill_price` that of the last fill
+    "position last_close last_target pending pending_share pending_shrink desired fill_price "
     # the running trade: cash flow since it began, and its sides
     "trade_cash trade_entry_value trade_entry_quantity trade_exit_value trade_commission trade_fees",
     # what the last decision came to; whether an order stands and its row; first bar of the running trade
@@ -72,11 +86,43 @@ BARS = _layout(
 )
 """The run bar by bar: sums and state."""
 
-ORDER = _layout("target quantity decision_price fill_price", "bar asset status reason fill_bar")
-"""One order. ``fill_bar`` is -1 without a fill."""
+ORDER = _layout(
+    "target quantity decision_price fill_price limit stop", "bar asset status reason fill_bar type"
+)
+"""One order. ``fill_bar`` is -1 without a fill, prices are NaN where there are none."""
 
-FILL = _layout("quantity price reference commission fees slippage spread cash", "bar asset order kind")
-"""One execution; ``cash`` is what there was after it, ``kind`` a reason code, 0 for an order's own fill."""
+FILL = _layout(
+    "quantity price reference commission fees slippage spread cash", "bar asset order kind doubtful"
+)
+"""One execution; ``cash`` is what there was after it, ``kind`` a reason code, 0 for an order's own fill; ``doubtful``
+is 1 where the bar does not tell whether another order came first."""
+
+RUNGS = 4
+"""Parts in which a profit can be taken."""
+
+GUARD = _layout(
+    # the standing order at a price
+    "limit stop "
+    # what protects the position: levels, the extreme that the trailing stop follows, and what it follows it by
+    "stop_level trail_level extreme trail "
+    # the share of the position that rungs have sold, and the closes of the decisions behind position and order
+    "sold guard_price decision_price "
+    # what the order on its way will protect its position with, as it was given
+    "next_stop next_trail next_time "
+    # the target of the asset's bar before
+    "target_before",
+    # sign of the position that is protected, its first bar and its decision's, and the bars it may be held (0: any)
+    "side entry_bar guard_bar hold_bars "
+    # rungs reached, bar of the decision of the order on its way, bar of the last protective exit
+    "rung decision_bar exit_bar "
+    # flags: flat until an entry event; decide anew; the order at a price became a limit order, has met a bar; the
+    # time is up
+    "stopped renew triggered met timed_out",
+    next_target=RUNGS,
+    target_level=RUNGS,
+    share=RUNGS,
+)
+"""Orders inside the bar of one asset."""
 
 TRADE = _layout(
     "quantity entry_price exit_price pnl return_ commission fees", "asset entry_bar exit_bar open"

@@ -10,7 +10,8 @@ Each bar runs in this order, which docs/fills.md states to users:
 6. the bar's return, exposure and drawdown enter the sums. A bar without position, fill or cost adds nothing to
    them and is skipped.
 
-Orders inside the bar (stops, limits) belong between steps 2 and 4.
+Orders inside the bar (`inside`) come between steps 2 and 3, before market orders that fill at the close. A run without
+them is compiled without a trace of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from quantlab.kernels import order as od
 from quantlab.kernels._jit import fetch, kernel
 from quantlab.kernels.cost import CostTable, borrow_cost, interest_cost, month_at, row_at
 from quantlab.kernels.curve import advance, begin_sums, finish_sums
-from quantlab.kernels.fill import DELISTED, OPEN, REJECTED, REPLACED, RUINED, close_out, fill_orders
+from quantlab.kernels.fill import DELISTED, OPEN, REJECTED, REPLACED, RUINED, TIME_UP, close_out, fill_orders
+from quantlab.kernels.guard import guard_positions
+from quantlab.kernels.inside import filling_phase, gate_targets, next_event, pass_bar, prepare_order
+from quantlab.kernels.levels import AT_PRICE, CLOSING, LIMIT, OPENING, Books, Levels
 from quantlab.kernels.order import decide, load_costs, order_units
 from quantlab.kernels.trade import record_trade, typed
 
@@ -70,6 +74,7 @@ def _place_orders(
     money: Record,
     rules: Record,
     orders: Records,
+    inside: tuple[Levels, Records, NDArray[np.float64]] | None,
 ) -> None:
     """Turn the outcome of `decide` into standing orders."""
     for i in range(book.shape[0]):
@@ -90,8 +95,15 @@ def _place_orders(
         if quantity == 0.0 and not rejected and not resized:
             money["n_cut"] += share < 1.0 and b["last_target"] != 0.0 and b["position"] == 0.0
             continue
+        if inside is not None:
+            kind = prepare_order(t, i, factor[i], quantity, inside[0], b, inside[1][i])
+            if kind < 0:
+                inside[1][i]["renew"] = 1
+                continue
         if not rejected:
             b["is_pending"] = 1
+            if inside is not None and kind >= LIMIT:
+                b["is_pending"] = AT_PRICE
             b["pending"] = quantity
             b["pending_share"] = b["last_target"] if outcome == od.ORDERED else 0.0
             b["pending_shrink"] = share
@@ -107,7 +119,15 @@ def _place_orders(
             order["status"] = REJECTED if rejected else OPEN
             order["reason"] = 0 if outcome == od.ORDERED else outcome
             order["fill_bar"] = -1
-            order["fill_price"] = np.nan
+            order["fill_price"] = order["limit"] = order["stop"] = np.nan
+            order["type"] = 0
+            if inside is not None:
+                order["type"], order["limit"], order["stop"] = (
+                    kind,
+                    inside[1][i]["limit"],
+                    inside[1][i]["stop"],
+                )
+                order["reason"] = TIME_UP if inside[1][i]["timed_out"] != 0 else order["reason"]
         money["n_rows"] += 1
 
 
@@ -184,6 +204,34 @@ def _wants(wanted: NDArray[np.float64], close: NDArray[np.float64], book: Record
     return False
 
 
+@kernel(allocates=False)
+def _fill_inside(
+    t: int,
+    fill: int,
+    opens: NDArray[np.float64],
+    closes: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    book: Records,
+    money: Record,
+    tally: Record,
+    rules: Record,
+    month_units: NDArray[np.float64],
+    kept: tuple[Records, Records, Records],
+    inside: tuple[Levels, Records, NDArray[np.float64]],
+) -> None:
+    """Fill market orders at the open, orders inside the bar, then market orders at the close."""
+    levels, guards, _ = inside
+    orders, fills, trades = kept
+    phase = filling_phase(t, fill == NEXT_OPEN, levels)
+    if phase == OPENING:
+        fill_orders(t, opens, factor, book, money, tally, rules, month_units, orders, fills, trades)
+    guard_positions(t, factor, levels, book, guards)
+    books = Books(money, tally, month_units, rules["whole_units"], orders, fills, trades)
+    pass_bar(t, factor, levels, book, guards, books)
+    if phase == CLOSING:
+        fill_orders(t, closes, factor, book, money, tally, rules, month_units, orders, fills, trades)
+
+
 @kernel(allocates=False, inline=True)
 def _mark(close: NDArray[np.float64], book: Records, money: Record, bars: Record) -> None:
     """Mark every position at its last close."""
@@ -251,6 +299,7 @@ def simulate(
     scratch: tuple[NDArray[np.float64], NDArray[np.float64]],
     edges: NDArray[np.int64],
     moments: NDArray[np.float64],
+    inside: tuple[Levels, Records, NDArray[np.float64]] | None,
 ) -> int:
     """Run one target through the market.
 
@@ -291,6 +340,9 @@ def simulate(
         Bars at which the parts of the run begin, and its end, rising from 0 to n_bars.
     moments : ndarray of shape (n_parts, 2)
         Zeros; filled in: sum and sum of squares of the bar returns of each part.
+    inside : tuple or None
+        Orders inside the bar that the signal asks for; cleared records of layout `records.GUARD`, of shape
+        (n_assets,); and working memory of shape (n_assets,). None where there are market orders alone.
 
     Returns
     -------
@@ -307,7 +359,7 @@ def simulate(
     blocks, month_units = scratch
     load_costs(book, table, typed(0))
     begin_sums(money["cash"], blocks, bars)
-    n_pending = typed(0)
+    n_pending = n_busy = typed(0)
     always = rules["rebalance"] != od.ON_CHANGE
     # Typed at once: a literal 0 would compile every callee a second time.
     t = row = month = next_end = typed(0)
@@ -324,9 +376,16 @@ def simulate(
                 month_units[:] = 0.0
             if accrues:
                 _accrue(t, factor, book, money, bars["equity"], table, row)
-            if n_pending > 0:
-                prices = opens[t] if fill == NEXT_OPEN else closes[t]
-                fill_orders(t, prices, factor, book, money, tally, rules, month_units, orders, fills, trades)
+            if inside is None:
+                if n_pending > 0:
+                    prices = opens[t] if fill == NEXT_OPEN else closes[t]
+                    fill_orders(
+                        t, prices, factor, book, money, tally, rules, month_units, orders, fills, trades
+                    )
+            elif n_busy > 0:
+                _fill_inside(
+                    t, fill, opens[t], closes[t], factor, book, money, tally, rules, month_units, kept, inside
+                )  # fmt: skip
             while next_end < end_bar.shape[0] and end_bar[next_end] == t:
                 i = end_asset[next_end]
                 close_out(t, i, book[i], money, tally, orders, fills, trades, typed(DELISTED))
@@ -336,19 +395,26 @@ def simulate(
             if latest + 1 < change_bar.shape[0] and change_bar[latest + 1] == t:
                 latest += 1
                 fetch_ahead(latest + 1, change_bar, changed, fill, opens, closes, benchmark)
-                looks = looks or _wants(changed[latest], closes[t], book)
-            if looks and bars["equity"] > 0.0:
-                share = decide(
+                looks = looks or inside is not None or _wants(changed[latest], closes[t], book)
+            wanted = changed[latest]
+            if inside is not None:
+                looks = gate_targets(
+                    t,
+                    looks,
+                    fill == AT_CLOSE,
                     changed[latest],
                     closes[t],
-                    factor,
+                    inside[0],
                     book,
-                    rules,
-                    month_units,
-                    money["cash"],
-                    bars["equity"],
+                    inside[1],
+                    inside[2],
                 )
-                _place_orders(t, share, factor, book, money, rules, orders)
+                wanted = inside[2]
+            if looks and bars["equity"] > 0.0:
+                share = decide(
+                    wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"]
+                )  # fmt: skip
+                _place_orders(t, share, factor, book, money, rules, orders, inside)
                 if fill == AT_CLOSE:
                     fill_orders(
                         t, closes[t], factor, book, money, tally, rules, month_units, orders, fills, trades
@@ -364,6 +430,10 @@ def simulate(
         stop = t + 1 if n_pending > 0 or accrues or always or bars["ruin_bar"] >= 0 else n_bars
         stop = min(_first_after(end_bar, next_end - 1, stop), _first_after(row_from, row, stop))
         stop = min(_first_after(month_from, month, stop), _first_after(change_bar, latest, stop))
+        if inside is not None:
+            levels, guards, _ = inside
+            n_busy = n_pending + guard_positions(t, factor, levels, book, guards)
+            stop = next_event(t, stop, fill == AT_CLOSE, factors, factor_step, levels, book, guards)
         t, ruined = advance(
             t, stop, closes, book, money, bars, risk_free, benchmark, curves, blocks, edges, moments
         )  # fmt: skip

@@ -121,6 +121,7 @@ def book_fill(
     money["commission"] += paid
     money["fees"] += due
     money["traded"] += value
+    b["fill_price"] = price
     spread = abs(quantity) * reference * half_spread * b["multiplier"]
     slippage = abs(quantity) * abs(price - reference) * b["multiplier"] - spread
     money["spread"] += spread
@@ -151,4 +152,5 @@ def book_fill(
         fill["cash"] = money["cash"]
         fill["order"] = order
         fill["kind"] = kind
+        fill["doubtful"] = 0
     money["n_fills"] += 1

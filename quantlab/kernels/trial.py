@@ -14,7 +14,8 @@ from quantlab.kernels._jit import kernel
 from quantlab.kernels.alone import hold_alone, trade_alone
 from quantlab.kernels.cost import CostTable  # noqa: TC001  # a NamedTuple whose types numba reads
 from quantlab.kernels.lanes import ROOM
-from quantlab.kernels.records import BARS, BOOK, MONEY, STEP, TALLY
+from quantlab.kernels.levels import Levels  # noqa: TC001  # as above
+from quantlab.kernels.records import BARS, BOOK, GUARD, MONEY, STEP, TALLY
 from quantlab.kernels.simulate import Market, finish_run, simulate
 from quantlab.kernels.stats import finish_stats, hold_sums
 from quantlab.kernels.target import clean_flags, flipped_bars, merged_bars, moved_bars
@@ -89,12 +90,16 @@ class Room(NamedTuple):
     blocks: NDArray[np.float64]
     month_units: NDArray[np.float64]
     steps: Records
+    guards: Records
+    guard_words: NDArray[np.int64]
+    wanted: NDArray[np.float64]
 
     @classmethod
     def of(cls, n_bars: int, n_assets: int, n_groups: int) -> Room:
         """Working memory for so many bars, assets and groups of costs."""
         book, bars = np.zeros(n_assets, BOOK), np.zeros(1, BARS)
         tally, money = np.zeros(1, TALLY), np.zeros(1, MONEY)
+        guards = np.zeros(n_assets, GUARD)
         return cls(
             book=book,
             book_words=book.view(np.int64),
@@ -107,6 +112,9 @@ class Room(NamedTuple):
             blocks=np.zeros(ROOM),
             month_units=np.zeros(n_groups),
             steps=np.empty(n_bars if n_assets == 1 else 0, STEP),
+            guards=guards,
+            guard_words=guards.view(np.int64),
+            wanted=np.zeros(n_assets),
         )
 
 
@@ -133,6 +141,7 @@ def run_trial(
     curves: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     stats: NDArray[np.float64],
     moments: NDArray[np.float64],
+    levels: Levels | None,
 ) -> int:
     """Run one target, given by its changes, through the market; see `simulate.simulate`.
 
@@ -146,6 +155,8 @@ def run_trial(
         Filled in; see `stats.finish_stats`.
     moments : ndarray of shape (n_parts, 2)
         Filled in: sum and sum of squares of the bar returns of each part; those after a ruin count as 0.
+    levels : Levels or None
+        Orders inside the bar; None for market orders alone.
 
     Returns
     -------
@@ -156,7 +167,11 @@ def run_trial(
     done = False
     n_trades = typed(0)
     _clear(terms, room, moments)
-    if terms.plain != 0 and kept[0].shape[0] + curves[0].shape[0] + curves[1].shape[0] == 0:
+    if (
+        levels is None
+        and terms.plain != 0
+        and kept[0].shape[0] + curves[0].shape[0] + curves[1].shape[0] == 0
+    ):
         n_steps = trade_alone(
             terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, state, room.steps,
         )  # fmt: skip
@@ -172,10 +187,17 @@ def run_trial(
             )
         else:
             _clear(terms, room, moments)
-    if not done:
+    scratch = room.blocks, room.month_units
+    if levels is not None:
+        room.guard_words[:] = 0
         n_trades = simulate(
             terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, terms.risk_free,
-            terms.benchmark, state, kept, curves, (room.blocks, room.month_units), terms.edges, moments,
+            terms.benchmark, state, kept, curves, scratch, terms.edges, moments, (levels, room.guards, room.wanted),
+        )  # fmt: skip
+    elif not done:
+        n_trades = simulate(
+            terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, terms.risk_free,
+            terms.benchmark, state, kept, curves, scratch, terms.edges, moments, None,
         )  # fmt: skip
     bars = room.bars[0]
     benchmark = terms.benchmark_sums
@@ -250,5 +272,6 @@ def run_block(
             curves,
             stats[row],
             moments[row],
+            None,
         )
         ruin_bar[row] = room.bars[0]["ruin_bar"]

@@ -9,8 +9,8 @@ import numpy as np
 
 from quantlab.errors import StrategyError
 from quantlab.kernels import order as od
+from quantlab.signal import signal_to_target
 from quantlab.sizing import rules_of, target_to_orders
-from quantlab.strategy import signal_to_target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

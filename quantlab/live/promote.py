@@ -18,7 +18,8 @@ from quantlab.errors import BundleError, DataError, LiveError, ParameterError, U
 from quantlab.live.bundle import JOINS, Bundle, read_bundle, write_bundle
 from quantlab.live.decision import bars_to_signal
 from quantlab.research.causality import check
-from quantlab.strategy import as_strategy, signal_to_target
+from quantlab.signal import signal_to_target
+from quantlab.strategy import as_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from quantlab.errors import StrategyError
+from quantlab.levels import signal_members, signal_to_orders
 from quantlab.research.refitting import FirstPart
 from quantlab.research.scramble import FALL, HOLES, RISE, TRUNCATED, Future, Scrambler, replaced, take
 from quantlab.research.verdict import Offence
 from quantlab.research.warmup import FEWEST_BARS, Warmup, events, gap, histories, quiet_pasts
-from quantlab.strategy import labelled, signal_to_target
+from quantlab.signal import labelled, signal_to_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     Members = dict[str, NDArray[Any]]
 
 __all__ = ["Examination", "shortened"]
-
-MEMBERS = ("target", "entry", "stop_loss", "take_profit", "trailing_stop", "limit", "stop", "time_stop")
 
 ROUNDING = 1e-12
 """Tolerance where the number of bars changes; see `check`, Notes."""
@@ -135,10 +134,10 @@ class Examination:
 
     def _members_of(self, strategy: Strategy, bars: Bars, k: int, *, strict: bool) -> Members:
         signal = strategy.evaluate(bars, self.sets[k])
+        name = str(self.idea.name)
         if strict:
-            signal_to_target(signal, bars, str(self.idea.name))
-        given = {name: getattr(signal, name) for name in MEMBERS}
-        return {n: _member(v, n, bars, str(self.idea.name)) for n, v in given.items() if v is not None}
+            signal_to_orders(signal, signal_to_target(signal, bars, name), bars, name)
+        return {n: _member(v, n, bars, name) for n, v in signal_members(signal, bars).items()}
 
     def tried(self, bars: Bars, k: int) -> Members | None:
         """As `members`; None where the strategy raises on bars that were changed."""

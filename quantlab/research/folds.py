@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.engine.backtest import backtest, target_of
+from quantlab.engine.backtest import Wish, backtest, wish_of
 from quantlab.kernels.stats import RETURN_NOISE, STATS, VARIANCE_NOISE
+from quantlab.levels import stitched_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,29 +89,33 @@ class Study:
         """Backtest a strategy or a target over the rows from `start` up to `stop`."""
         return backtest(strategy, self.bars, params, **self.options, **self.window(start, stop))
 
-    def target(
-        self, strategy: Strategy, params: Mapping[str, Any], start: int, stop: int
-    ) -> NDArray[np.float64]:
-        """Target of the rows from `start` up to `stop`, shape (stop - start, n_assets); later bars are not seen."""
+    def target(self, strategy: Strategy, params: Mapping[str, Any], start: int, stop: int) -> Wish:
+        """Find what is wanted in the rows from `start` up to `stop`; later bars are not seen."""
         seen = self.bars if stop == self.bars.n_bars else self.bars.take(slice(0, stop))
-        target, _, _ = target_of(strategy, seen, params)
-        return target[start:stop].astype(np.float64)
+        wish, _, _ = wish_of(strategy, seen, params)
+        return wish.rows(slice(start, stop))
 
-    def stitched(self, pieces: Iterable[tuple[int, int, NDArray[np.float64] | None]]) -> Result:
-        """Run targets of adjacent spans as one: positions carry over, at the cost of the orders that changes take.
+    def stitched(self, pieces: Iterable[tuple[int, int, Wish | None]]) -> Result:
+        """Run what is wanted in adjacent spans as one: positions carry over, at the cost of the orders of changes.
 
         Parameters
         ----------
-        pieces : iterable of (int, int, ndarray or None)
-            Start and stop of each span, rising and adjacent, and its target; None is flat.
+        pieces : iterable of (int, int, Wish or None)
+            Start and stop of each span, rising and adjacent, and what is wanted there; None is flat.
+
+        Raises
+        ------
+        StrategyError
+            If the orders inside the bar of two spans are of different kinds.
         """
         whole = np.zeros(self.bars.shape)
-        spans = []
-        for start, stop, target in pieces:
+        spans, inside = [], []
+        for start, stop, wish in pieces:
             spans.append((start, stop))
-            if target is not None:
-                whole[start:stop] = target
-        return self.run(whole, spans[0][0], spans[-1][1])
+            if wish is not None:
+                whole[start:stop] = wish.target
+                inside.append((start, stop, wish.inside))
+        return self.run(Wish(whole, stitched_orders(inside, self.bars.n_bars)), spans[0][0], spans[-1][1])
 
 
 @dataclass(frozen=True, eq=False)

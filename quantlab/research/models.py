@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantlab.engine.backtest import Window, target_of
+from quantlab.engine.backtest import Window, wish_of
 from quantlab.errors import QuantlabError
 from quantlab.kernels.stats import STATS
 from quantlab.research.sweep_result import SweepResult
@@ -72,11 +72,12 @@ def fitted_sweep(
     for k, params in enumerate(trials.iterate()):
         try:
             fitted = study.strategy.fitted(training, params)
-            target, _, _ = target_of(fitted, window.seen, params)
+            wish, _, _ = wish_of(fitted, window.seen, params)
         except QuantlabError as error:
             errors[k] = str(error)
             continue
-        run = setup.run(np.ascontiguousarray(target[window.rows]))
+        wish = wish.rows(window.rows)
+        run = setup.run(wish.target, wish.inside)
         stats[k], moments[k], ruin_bar[k] = run.stats, run.moments, run.ruin_bar
         value = np.nan if run.ruin_bar >= 0 else value_of(run)
         better = value < best if study.smaller else value > best

@@ -18,7 +18,8 @@ from quantlab.engine.result import Result, digest
 from quantlab.research.attempts import Data, Entry, Moments
 from quantlab.research.ledger import ledger_at, tell
 from quantlab.research.project import find_project
-from quantlab.strategy import Signal, Strategy
+from quantlab.signal import Signal
+from quantlab.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

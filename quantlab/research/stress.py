@@ -117,7 +117,7 @@ def cost_stress(
 def _stats(result: Result, costs: Costs) -> dict[str, float]:
     """Statistics of the run at other costs."""
     setup, run = result._setup, result._run  # noqa: SLF001  # the decisions of the run, not evaluated again
-    again = replace(setup, costs=costs, table=costs.table(setup.bars)).run_changes(run.changes)
+    again = replace(setup, costs=costs, table=costs.table(setup.bars)).run_changes(run.changes, run.inside)
     return dict(zip(STATS, again.stats.tolist(), strict=True))
 
 

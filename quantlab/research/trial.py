@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.engine.backtest import Window, has_universe, market_target
+from quantlab.engine.backtest import Window, Wish, has_universe, signal_to_wish
+from quantlab.engine.inside import check_options, orders_to_levels
 from quantlab.engine.setup import NOT_KEPT, Setup
 from quantlab.errors import QuantlabError, StrategyError
 from quantlab.kernels.stats import STATS
-from quantlab.kernels.trial import run_block
+from quantlab.kernels.trial import run_block, run_trial
+from quantlab.signal import Signal
 from quantlab.signals.memo import Memo
-from quantlab.strategy import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,6 +210,9 @@ class Worker:
         with self.memo.active(), self._turn:
             for k, params in enumerate(trials.iterate(start, stop)):
                 target = self._evaluated(params)
+                if isinstance(target, Wish):
+                    simulated += self._simulate_wish(target, k, out)
+                    continue
                 if isinstance(target, str):
                     errors[start + k] = target
                     continue
@@ -224,8 +228,11 @@ class Worker:
         took = perf_counter() - began
         return Chunk(start, *out, errors, (took - simulated, simulated))
 
-    def _evaluated(self, params: dict[str, Any]) -> NDArray[Any] | str:
-        """Target of one parameter set over the simulated bars, or the message of what it raised."""
+    def _evaluated(self, params: dict[str, Any]) -> NDArray[Any] | Wish | str:
+        """Target of one parameter set over the simulated bars, or the message of what it raised.
+
+        With orders inside the bar it is a wish, which is simulated alone.
+        """
         try:
             target = self.job.strategy.function(self.window.seen, **params)
             # The common case, without a detour: in or out, for every bar and asset.
@@ -236,18 +243,24 @@ class Worker:
             target = self._second_try(params, error)
             if isinstance(target, str):
                 return target
+        if isinstance(target, Wish):
+            return target.rows(self.window.rows)
         found: NDArray[Any] = target if self._rows is None else target[self._rows]
         return found
 
-    def _target(self, result: Any) -> NDArray[Any]:
-        """Target of whatever the strategy returned, checked."""
+    def _target(self, result: Any) -> NDArray[Any] | Wish:
+        """Target, or wish, of whatever the strategy returned, checked."""
         name = self.job.strategy.name
         if result is None:
             raise StrategyError(f"strategy {name} returned None; return the target (or a Signal).")
         signal = result if isinstance(result, Signal) else Signal(result)
-        return market_target(signal, self.window.seen, name)
+        wish = signal_to_wish(signal, self.window.seen, name)
+        if wish.inside is None:
+            return wish.target
+        check_options(wish.inside, self.setup.sizing, self.setup.fill)
+        return wish
 
-    def _second_try(self, params: dict[str, Any], error: BaseException) -> NDArray[Any] | str:
+    def _second_try(self, params: dict[str, Any], error: BaseException) -> NDArray[Any] | Wish | str:
         """Target of a strategy that wrote into an indicator, which a sweep shares, or the message of its error."""
         strategy = self.job.strategy
         if not isinstance(error, ValueError) or "read-only" not in str(error):
@@ -260,6 +273,20 @@ class Worker:
                 return self._target(strategy.evaluate(self.window.seen, params))
         except Exception as again:  # noqa: BLE001  # as above
             return str(again)
+
+    def _simulate_wish(
+        self, wish: Wish, row: int, out: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+    ) -> float:
+        """Simulate one trial with orders inside the bar; return the seconds it took."""
+        assert wish.inside is not None  # noqa: S101  # others go into a block
+        stats, moments, ruin_bar = out
+        changes = self.setup.changes(wish.target, wish.inside)
+        levels = orders_to_levels(wish.inside, self.setup.path)
+        with _released(self._turn):
+            began = perf_counter()
+            run_trial(self.setup.terms, *changes, self._room, *NOT_KEPT, stats[row], moments[row], levels)
+            ruin_bar[row] = self._room.bars[0]["ruin_bar"]
+            return perf_counter() - began
 
     def _for_numbers(self) -> _Block:
         if self._numbers is None:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.costs import Costs
+    from quantlab.engine.backtest import Wish
     from quantlab.research.folds import Fold
     from quantlab.research.splits import Span
     from quantlab.sizing import Account, Sizing
 
-    Targets = dict[tuple[int, int], NDArray[np.float64] | None]
+    Wishes = dict[tuple[int, int], Wish | None]
 
 __all__ = ["METHODS", "WalkForwardResult", "walk_forward"]
 
@@ -214,12 +215,12 @@ def _stitched(
     complete: bool,
 ) -> WalkForwardResult:
     """Make the target of every fold in every span that it decides."""
-    targets: Targets = {}
-    known: Targets = {}
+    wishes: Wishes = {}
+    known: Wishes = {}
     for place, number in sorted({(p, int(f)) for route in routes for p, f in enumerate(route)}):
         fold = folds[number]
         if fold.strategy is None:
-            targets[number, place] = None
+            wishes[number, place] = None
             continue
         # Without a model, one parameter set has one target wherever it was chosen.
         key = (number if fold.strategy.fitting else -1 - fold.trial, place)
@@ -228,14 +229,14 @@ def _stitched(
                 known[key] = study.target(fold.strategy, fold.params, *spans[place])
             except QuantlabError as error:
                 known[key], folds[number] = None, fold.failed(str(error))
-        targets[number, place] = known[key]
+        wishes[number, place] = known[key]
     return WalkForwardResult(
         study,
         method,
         folds,
         spans=spans,
         routes=routes,
-        targets=targets,
+        wishes=wishes,
         settings=settings,
         complete=complete,
     )

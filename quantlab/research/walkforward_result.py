@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.bars import Bars
+    from quantlab.engine.backtest import Wish
     from quantlab.engine.result import Result
     from quantlab.research.folds import Fold, Study
     from quantlab.research.splits import Span
@@ -49,7 +50,7 @@ class WalkForwardResult:
         Adjacent spans of rows that every path goes through.
     routes : ndarray of int, shape (n_paths, n_spans)
         Number of the fold that runs in each span, by path.
-    targets : mapping of (int, int) to ndarray or None
+    wishes : mapping of (int, int) to Wish or None
         Target of a fold in a span; None is flat.
     settings : mapping
         How the bars were split.
@@ -65,11 +66,11 @@ class WalkForwardResult:
         *,
         spans: Sequence[Span],
         routes: NDArray[np.int64],
-        targets: Mapping[tuple[int, int], NDArray[np.float64] | None],
+        wishes: Mapping[tuple[int, int], Wish | None],
         settings: Mapping[str, Any],
         complete: bool,
     ) -> None:
-        self._study, self._spans, self._routes, self._targets = study, tuple(spans), routes, targets
+        self._study, self._spans, self._routes, self._wishes = study, tuple(spans), routes, wishes
         self.method, self.folds, self.complete = method, tuple(folds), complete
         self._split_settings = dict(settings)
 
@@ -180,7 +181,7 @@ class WalkForwardResult:
         rows, chosen = [], []
         for place, (start, stop) in enumerate(self._spans):
             number = int(self._routes[self._shown, place])
-            fold, flat = self.folds[number], self._targets[number, place] is None
+            fold, flat = self.folds[number], self._wishes[number, place] is None
             fitting = None if fold.strategy is None else fold.strategy.fitting
             chosen.append({} if flat else fold.params)
             rows.append(
@@ -218,7 +219,7 @@ class WalkForwardResult:
         """Stitched out-of-sample run of one path: targets of each span by what was chosen for it, run as one."""
         route = self._routes[number].tolist()
         pieces = (
-            (start, stop, self._targets[fold, place])
+            (start, stop, self._wishes[fold, place])
             for place, (fold, (start, stop)) in enumerate(zip(route, self._spans, strict=True))
         )
         return self._study.stitched(pieces)

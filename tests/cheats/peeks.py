@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from quantlab.strategy import Signal
+from quantlab.signal import Signal
 
 
 def first(bar):
