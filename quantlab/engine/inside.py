@@ -10,6 +10,7 @@ import numpy as np
 from quantlab.barsize import BarSize
 from quantlab.errors import DataError, ParameterError
 from quantlab.kernels import levels as kernel
+from quantlab.kernels.records import ASKED, RUNGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,26 +163,30 @@ def check_options(orders: OrdersInside, sizing: Sizing, fill: str) -> None:
 
 def orders_to_levels(orders: OrdersInside, path: Path) -> kernel.Levels:
     """Orders inside the bar as kernels take them."""
-    stop, trailing, target = orders.by_distance
+    asked = np.zeros(1, ASKED)
+    for name, is_distance in zip(("stop", "trail", "target"), orders.by_distance, strict=True):
+        asked[f"{name}_is_distance"] = is_distance
+    asked["from_fill"] = orders.stop_from == "fill"
+    asked["has_limit"], asked["has_stop"] = orders.has_limit, orders.has_stop
+    asked["is_finer"] = path.is_finer
+    asked["tif"], asked["order_type"] = TIF[orders.tif], ORDER_TYPES[orders.order_type]
+    asked["share"][0, : len(orders.shares)] = orders.shares
+    profit = orders.take_profit
+    if len(profit) < RUNGS:
+        missing = np.full((RUNGS - len(profit), *profit.shape[1:]), np.nan)
+        profit = np.concatenate((profit, missing))
     return kernel.Levels(
         entry=orders.entry,
         stop_loss=orders.stop_loss,
         trailing_stop=orders.trailing_stop,
-        take_profit=orders.take_profit,
-        shares=orders.shares,
+        take_profit=_frozen(profit),
         limit=orders.limit,
         stop=orders.stop,
         time_stop=orders.time_stop,
+        asked=_frozen(asked),
         edge=path.edge,
         path=path.steps,
         path_from=path.first,
         high=path.high,
         low=path.low,
-        by_distance=(int(stop), int(trailing), int(target)),
-        from_fill=int(orders.stop_from == "fill"),
-        has_limit=int(orders.has_limit),
-        has_stop=int(orders.has_stop),
-        is_finer=int(path.is_finer),
-        tif=TIF[orders.tif],
-        order_type=ORDER_TYPES[orders.order_type],
     )

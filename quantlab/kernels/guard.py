@@ -21,7 +21,7 @@ from quantlab.kernels.trade import book_fill, typed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quantlab.kernels.levels import Books, Levels
+    from quantlab.kernels.levels import Books
     from quantlab.kernels.records import Record, Records
 
 __all__ = ["arm", "execute", "first_touch", "guard_positions", "protect", "protect_entry", "trail"]
@@ -43,38 +43,38 @@ def _on_tick(level: float, side: float, tick: float, factor: float) -> float:
 
 
 @kernel(allocates=False)
-def _pull(levels: Levels, b: Record, g: Record, factor: float) -> None:
+def _pull(asked: Record, b: Record, g: Record, factor: float) -> None:
     """Bring the trailing level up to its extreme."""
     side = float(g["side"])
-    level = _level_from(g["extreme"], -side, g["trail"], levels.by_distance[1])
+    level = _level_from(g["extreme"], -side, g["trail"], asked["trail_is_distance"])
     g["trail_level"] = _on_tick(level, -side, b["tick"], factor)
 
 
 @kernel(allocates=False)
-def trail(price: float, factor: float, levels: Levels, b: Record, g: Record) -> None:
+def trail(price: float, factor: float, asked: Record, b: Record, g: Record) -> None:
     """Step e: move the trailing stop of a position by a price that was seen."""
     if g["trail"] == g["trail"] and g["side"] * price > g["side"] * g["extreme"]:
         g["extreme"] = price
-        _pull(levels, b, g, factor)
+        _pull(asked, b, g, factor)
 
 
 @kernel(allocates=False)
-def arm(t: int, side: int, factor: float, levels: Levels, b: Record, g: Record) -> None:
+def arm(t: int, side: int, factor: float, asked: Record, b: Record, g: Record) -> None:
     """Protect a position that was opened at bar `t`, by what its order brought."""
     s = float(side)
-    base = b["fill_price"] if levels.from_fill != 0 else g["decision_price"]
+    base = b["fill_price"] if asked["from_fill"] != 0 else g["decision_price"]
     g["side"], g["entry_bar"], g["rung"], g["sold"] = side, t, 0, 0.0
     g["guard_bar"], g["guard_price"] = g["decision_bar"], g["decision_price"]
     g["hold_bars"] = np.int64(g["next_time"]) if g["next_time"] == g["next_time"] else 0
-    level = _level_from(base, -s, g["next_stop"], levels.by_distance[0])
+    level = _level_from(base, -s, g["next_stop"], asked["stop_is_distance"])
     g["stop_level"] = _on_tick(level, -s, b["tick"], factor)
     g["trail"], g["extreme"] = g["next_trail"], b["fill_price"]
-    _pull(levels, b, g, factor)
+    _pull(asked, b, g, factor)
     given, sorted_levels, shares = g["next_target"], g["target_level"], g["share"]
     for k in range(RUNGS):
-        level = _level_from(base, s, given[k], levels.by_distance[2])
+        level = _level_from(base, s, given[k], asked["target_is_distance"])
         level = _on_tick(level, s, b["tick"], factor)
-        share = levels.shares[k] if k < levels.shares.shape[0] else 0.0
+        share = asked["share"][k]
         # Nearest first, none last.
         place = k
         while place > 0 and (
@@ -87,7 +87,7 @@ def arm(t: int, side: int, factor: float, levels: Levels, b: Record, g: Record) 
 
 @kernel(allocates=False)
 def guard_positions(
-    t: int, factor: NDArray[np.float64], levels: Levels, book: Records, guards: Records
+    t: int, factor: NDArray[np.float64], asked: Record, book: Records, guards: Records
 ) -> int:
     """Protect every position that a fill of bar `t` opened, and none that is gone; return how many there are."""
     count = 0
@@ -98,7 +98,7 @@ def guard_positions(
         if side != g["side"]:
             g["side"] = side
             if side != 0:
-                arm(t, side, factor[i], levels, b, g)
+                arm(t, side, factor[i], asked, b, g)
         count += side != 0
     return count
 
@@ -257,7 +257,7 @@ def protect_entry(
     loss: float,
     closed: float,
     factor: float,
-    levels: Levels,
+    asked: Record,
     b: Record,
     g: Record,
     books: Books,
@@ -266,7 +266,7 @@ def protect_entry(
 
     `way` is STOP or LIMIT: how the order came to fill.
     """
-    arm(t, 1 if b["position"] > 0.0 else -1, factor, levels, b, g)
+    arm(t, 1 if b["position"] > 0.0 else -1, factor, asked, b, g)
     s = float(g["side"])
     level, kind = _nearer_stop(g)
     if s * loss <= s * level:
@@ -277,33 +277,62 @@ def protect_entry(
     seen = gain if way == STOP else closed
     _take_profits(t, i, seen, False, factor, b, g, books)
     if g["side"] != 0:
-        trail(seen, factor, levels, b, g)
+        trail(seen, factor, asked, b, g)
+
+
+@kernel(allocates=False)
+def _triggers(g: Record) -> tuple[float, float]:
+    """Low and high prices from which on something may happen: a level is touched, or a trailing stop is moved."""
+    if g["side"] == 0:
+        return np.nan, np.nan
+    s = float(g["side"])
+    target = g["target_level"][min(g["rung"], RUNGS - 1)] if g["rung"] < RUNGS else np.nan
+    gain = g["extreme"] if g["trail"] == g["trail"] and not s * g["extreme"] >= s * target else target
+    loss = _nearer_stop(g)[0]
+    return (loss, gain) if s > 0.0 else (gain, loss)
+
+
+@kernel(allocates=False)
+def _is_touched(high: float, low: float, asked: Record, g: Record) -> bool:
+    """Whether a protective order may fill at a bar with these extremes."""
+    if g["side"] == 0:
+        return False
+    if asked["is_finer"] != 0 and g["trail"] == g["trail"]:
+        # On its way through the bar the level moves before it is tested again.
+        return True
+    s = float(g["side"])
+    gain, loss = (high, low) if s > 0.0 else (low, high)
+    target = g["target_level"][min(g["rung"], RUNGS - 1)] if g["rung"] < RUNGS else np.nan
+    return bool(s * loss <= s * _nearer_stop(g)[0] or s * gain >= s * target)
+
+
+@kernel(allocates=False)
+def _trail_by(high: float, low: float, factor: float, asked: Record, b: Record, g: Record) -> None:
+    """Move the trailing stop, if there is one, by the extremes of a bar."""
+    if g["side"] != 0:
+        trail(high if g["side"] > 0 else low, factor, asked, b, g)
 
 
 @kernel(allocates=False)
 def _first_touch_alone(
-    t: int, stop: int, factors: NDArray[np.float64], factor_step: int, levels: Levels, b: Record, g: Record
+    t: int,
+    stop: int,
+    factors: NDArray[np.float64],
+    factor_step: int,
+    highs: NDArray[np.float64],
+    lows: NDArray[np.float64],
+    asked: Record,
+    b: Record,
+    g: Record,
 ) -> int:
     """As `first_touch`, of the only asset."""
-    if g["side"] == 0:
-        return stop
-    highs, lows = levels.high, levels.low
-    s = float(g["side"])
-    rung = min(g["rung"], RUNGS - 1)
-    target = g["target_level"][rung] if g["rung"] < RUNGS else np.nan
-    level = _nearer_stop(g)[0]
-    trails = g["trail"] == g["trail"]
-    extreme = g["extreme"]
+    low, high = _triggers(g)
     for k in range(t, stop):
-        gain, loss = (highs[k, 0], lows[k, 0]) if s > 0.0 else (lows[k, 0], highs[k, 0])
-        if s * loss <= s * level or s * gain >= s * target:
-            g["extreme"] = extreme
-            return k
-        if trails and s * gain > s * extreme:
-            extreme = gain
-            g["extreme"] = extreme
-            _pull(levels, b, g, factors[k * factor_step, 0])
-            level = _nearer_stop(g)[0]
+        if lows[k, 0] <= low or highs[k, 0] >= high:
+            if _is_touched(highs[k, 0], lows[k, 0], asked, g):
+                return k
+            _trail_by(highs[k, 0], lows[k, 0], factors[k * factor_step, 0], asked, b, g)
+            low, high = _triggers(g)
     return stop
 
 
@@ -313,34 +342,34 @@ def first_touch(
     stop: int,
     factors: NDArray[np.float64],
     factor_step: int,
-    levels: Levels,
+    highs: NDArray[np.float64],
+    lows: NDArray[np.float64],
+    asked: Record,
     book: Records,
     guards: Records,
+    near: NDArray[np.float64],
 ) -> int:
     """First bar from `t` on, before `stop`, at which a protective order may fill, or `stop`.
 
-    Trailing stops are moved through the bars before it.
+    Trailing stops are moved through the bars before it. `near` is working memory of shape (2, n_assets).
     """
-    if book.shape[0] == 1 and levels.is_finer == 0:
-        return _first_touch_alone(t, stop, factors, factor_step, levels, book[0], guards[0])
-    highs, lows = levels.high, levels.low
+    n_assets = book.shape[0]
+    if n_assets == 1:
+        return _first_touch_alone(t, stop, factors, factor_step, highs, lows, asked, book[0], guards[0])
+    low, high = near[0], near[1]
+    for i in range(n_assets):
+        low[i], high[i] = _triggers(guards[i])
     for k in range(t, stop):
-        for i in range(book.shape[0]):
-            g = guards[i]
-            if g["side"] == 0:
-                continue
-            if levels.is_finer != 0 and g["trail"] == g["trail"]:
-                # On its way through the bar the level moves before it is tested again.
+        reached = 0
+        for i in range(n_assets):
+            reached += (lows[k, i] <= low[i]) | (highs[k, i] >= high[i])
+        if reached == 0:
+            continue
+        for i in range(n_assets):
+            if _is_touched(highs[k, i], lows[k, i], asked, guards[i]):
                 return k
-            s = float(g["side"])
-            gain, loss = (highs[k, i], lows[k, i]) if s > 0.0 else (lows[k, i], highs[k, i])
-            rung = min(g["rung"], RUNGS - 1)
-            target = g["target_level"][rung] if g["rung"] < RUNGS else np.nan
-            if s * loss <= s * _nearer_stop(g)[0] or s * gain >= s * target:
-                return k
-        for i in range(book.shape[0]):
-            g = guards[i]
-            if g["side"] != 0:
-                gain = highs[k, i] if g["side"] > 0 else lows[k, i]
-                trail(gain, factors[k * factor_step, i], levels, book[i], g)
+        for i in range(n_assets):
+            if lows[k, i] <= low[i] or highs[k, i] >= high[i]:
+                _trail_by(highs[k, i], lows[k, i], factors[k * factor_step, i], asked, book[i], guards[i])
+                low[i], high[i] = _triggers(guards[i])
     return stop

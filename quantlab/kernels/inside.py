@@ -70,7 +70,7 @@ def _is_up(t: int, lag: int, b: Record, g: Record) -> bool:
     )
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def gate_targets(
     t: int,
     looks: bool,
@@ -103,6 +103,7 @@ def gate_targets(
         Whether there may be something to decide.
     """
     lag = 0 if at_close else 1
+    asked = levels.asked[0]
     for i in range(book.shape[0]):
         looks = looks or guards[i]["renew"] != 0 or _is_up(t, lag, book[i], guards[i])
     if not looks:
@@ -129,14 +130,14 @@ def gate_targets(
         if g["renew"] != 0 or (event and position == 0.0):
             b["last_target"] = UNDECIDED
         g["renew"] = 0
-        if target * position < 0.0 and levels.has_limit + levels.has_stop > 0:
+        if target * position < 0.0 and asked["has_limit"] + asked["has_stop"] > 0:
             target = 0.0
             g["renew"] = 1
         wanted[i] = target
     return True
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def prepare_order(
     t: int, i: int, factor: float, quantity: float, levels: Levels, b: Record, g: Record
 ) -> int:
@@ -147,6 +148,7 @@ def prepare_order(
     int
         Type of the order; -1 if a price that it needs is not known.
     """
+    asked = levels.asked[0]
     if b["last_target"] != 0.0 and b["last_target"] * b["position"] <= 0.0:
         g["decision_bar"], g["decision_price"] = t, b["last_close"]
         g["next_stop"] = _at(levels.stop_loss, t, i)
@@ -154,32 +156,36 @@ def prepare_order(
         g["next_time"] = _at(levels.time_stop, t, i)
         targets = g["next_target"]
         for k in range(RUNGS):
-            targets[k] = _at(levels.take_profit[k], t, i) if k < levels.shares.shape[0] else np.nan
+            targets[k] = _at(levels.take_profit[k], t, i)
     g["limit"] = g["stop"] = np.nan
     g["triggered"] = g["met"] = 0
-    if levels.has_limit + levels.has_stop == 0 or quantity * b["position"] < 0.0 or b["last_target"] == 0.0:
-        return levels.order_type
+    if (
+        asked["has_limit"] + asked["has_stop"] == 0
+        or quantity * b["position"] < 0.0
+        or b["last_target"] == 0.0
+    ):
+        return int(asked["order_type"])
     side = math.copysign(1.0, quantity)
-    if levels.has_limit != 0:
+    if asked["has_limit"] != 0:
         g["limit"] = fill_price(_at(levels.limit, t, i), -side, 0.0, 0.0, b["tick"], factor)
         if g["limit"] != g["limit"]:
             return -1
-    if levels.has_stop != 0:
+    if asked["has_stop"] != 0:
         g["stop"] = fill_price(_at(levels.stop, t, i), side, 0.0, 0.0, b["tick"], factor)
         if g["stop"] != g["stop"]:
             return -1
-    if levels.has_stop == 0:
+    if asked["has_stop"] == 0:
         return LIMIT
-    return STOP if levels.has_limit == 0 else STOP_LIMIT
+    return STOP if asked["has_limit"] == 0 else STOP_LIMIT
 
 
-@kernel(allocates=False)
-def filling_phase(t: int, at_open: bool, levels: Levels) -> int:
+@kernel(allocates=False, inline=True)
+def filling_phase(t: int, at_open: bool, asked: Record, edge: NDArray[np.uint8]) -> int:
     """When market orders fill at bar `t`: OPENING, CLOSING or NEVER; `at_open` is what the run has for usual."""
-    if levels.order_type == ON_OPEN:
-        return OPENING if levels.edge[t] & SESSION_FIRST != 0 else NEVER
-    if levels.order_type == ON_CLOSE:
-        return CLOSING if levels.edge[t] & SESSION_LAST != 0 else NEVER
+    if asked["order_type"] == ON_OPEN:
+        return OPENING if edge[t] & SESSION_FIRST != 0 else NEVER
+    if asked["order_type"] == ON_CLOSE:
+        return CLOSING if edge[t] & SESSION_LAST != 0 else NEVER
     return OPENING if at_open else CLOSING
 
 
@@ -210,7 +216,7 @@ def _fill_standing(
 
 @kernel(allocates=False)
 def _meet_open(
-    t: int, i: int, opened: float, factor: float, levels: Levels, b: Record, g: Record, books: Books
+    t: int, i: int, opened: float, factor: float, asked: Record, b: Record, g: Record, books: Books
 ) -> None:
     """Step a: the standing order at a price meets the open."""
     side = math.copysign(1.0, b["pending"])
@@ -221,8 +227,8 @@ def _meet_open(
     if (stop != stop or g["triggered"] != 0) and marketable:
         _fill_standing(t, i, opened, limit, factor, b, books)
         if g["side"] == 0:
-            arm(t, 1 if side > 0.0 else -1, factor, levels, b, g)
-    elif levels.tif == IOC:
+            arm(t, 1 if side > 0.0 else -1, factor, asked, b, g)
+    elif asked["tif"] == IOC:
         _end_standing(b, g, books.orders, typed(0))
 
 
@@ -255,49 +261,61 @@ def _meet_rest(
 
 @kernel(allocates=False)
 def _pass_step(
-    t: int, k: int, factor: NDArray[np.float64], levels: Levels, book: Records, guards: Records, books: Books
+    t: int,
+    i: int,
+    opened: float,
+    high: float,
+    low: float,
+    closed: float,
+    factor: float,
+    asked: Record,
+    b: Record,
+    g: Record,
+    books: Books,
 ) -> None:
-    """Take every asset through step `k` of the path, which lies in bar `t`."""
-    opens, highs, lows, closes = levels.path
-    for i in range(book.shape[0]):
-        b, g = book[i], guards[i]
-        opened, high, low, closed = opens[k, i], highs[k, i], lows[k, i], closes[k, i]
-        if opened != opened or (g["side"] == 0 and b["is_pending"] != AT_PRICE):
-            continue
-        if b["is_pending"] == AT_PRICE:
-            g["met"] = 1
-            _meet_open(t, i, opened, factor[i], levels, b, g, books)
-        if g["side"] != 0:
-            gain, loss = (high, low) if g["side"] > 0 else (low, high)
-            protect(t, i, opened, gain, loss, factor[i], b, g, books)
-        if b["is_pending"] == AT_PRICE:
-            up, down = (high, low) if b["pending"] > 0.0 else (low, high)
-            way = _meet_rest(t, i, up, down, closed, factor[i], b, g, books)
-            if way >= 0 and g["side"] == 0:
-                protect_entry(t, i, way, up, down, closed, factor[i], levels, b, g, books)
-                continue
-        if g["side"] != 0:
-            trail(high if g["side"] > 0 else low, factor[i], levels, b, g)
+    """Take asset `i` through one step of the path, which lies in bar `t`."""
+    if b["is_pending"] == AT_PRICE:
+        g["met"] = 1
+        _meet_open(t, i, opened, factor, asked, b, g, books)
+    if g["side"] != 0:
+        gain, loss = (high, low) if g["side"] > 0 else (low, high)
+        protect(t, i, opened, gain, loss, factor, b, g, books)
+    if b["is_pending"] == AT_PRICE:
+        up, down = (high, low) if b["pending"] > 0.0 else (low, high)
+        way = _meet_rest(t, i, up, down, closed, factor, b, g, books)
+        if way >= 0 and g["side"] == 0:
+            protect_entry(t, i, way, up, down, closed, factor, asked, b, g, books)
+            return
+    if g["side"] != 0:
+        trail(high if g["side"] > 0 else low, factor, asked, b, g)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def pass_bar(
     t: int, factor: NDArray[np.float64], levels: Levels, book: Records, guards: Records, books: Books
 ) -> None:
     """Take bar `t` through every order inside it, and end orders at a price whose time is over."""
+    asked = levels.asked[0]
+    opens, highs, lows, closes = levels.path
     for k in range(levels.path_from[t], levels.path_from[t + 1]):
-        _pass_step(t, k, factor, levels, book, guards, books)
+        for i in range(book.shape[0]):
+            b, g = book[i], guards[i]
+            if opens[k, i] == opens[k, i] and (g["side"] != 0 or b["is_pending"] == AT_PRICE):
+                _pass_step(
+                    t, i, opens[k, i], highs[k, i], lows[k, i], closes[k, i], factor[i], asked, b, g, books
+                )  # fmt: skip
+    is_last = levels.edge[t] & SESSION_LAST != 0
     for i in range(book.shape[0]):
         b, g = book[i], guards[i]
         if b["is_pending"] != AT_PRICE or g["met"] == 0:
             continue
-        if levels.tif == BAR:
+        if asked["tif"] == BAR:
             _end_standing(b, g, books.orders, typed(1))
-        elif levels.tif == DAY and levels.edge[t] & SESSION_LAST != 0:
+        elif asked["tif"] == DAY and is_last:
             _end_standing(b, g, books.orders, typed(0))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def next_event(
     t: int,
     stop: int,
@@ -307,6 +325,7 @@ def next_event(
     levels: Levels,
     book: Records,
     guards: Records,
+    near: NDArray[np.float64],
 ) -> int:
     """First bar after `t`, up to `stop`, at which something may happen; trailing stops are moved up to there."""
     lag = 0 if at_close else 1
@@ -318,4 +337,8 @@ def next_event(
             return t + 1
         if g["hold_bars"] > 0 and g["side"] * book[i]["last_target"] > 0.0:
             stop = max(t + 1, min(stop, g["entry_bar"] + g["hold_bars"] - lag))
-    return first_touch(t + 1, stop, factors, factor_step, levels, book, guards) if count > 0 else stop
+    if count == 0:
+        return stop
+    return first_touch(
+        t + 1, stop, factors, factor_step, levels.high, levels.low, levels.asked[0], book, guards, near
+    )  # fmt: skip

@@ -61,6 +61,8 @@ CLOSING = 2
 class Levels(NamedTuple):
     """Orders inside the bar that a signal asks for, and the path that prices take through each bar.
 
+    It is large: functions that are called often take the parts that they need.
+
     Arrays of values have a row a bar, or one row that holds for all; NaN is none.
 
     Parameters
@@ -69,14 +71,14 @@ class Levels(NamedTuple):
         Further entry events.
     stop_loss, trailing_stop : ndarray of shape (n_rows, n_assets)
         Fractions or price distances.
-    take_profit : ndarray of shape (n_rungs, n_rows, n_assets)
-        The same; at most `records.RUNGS` rungs.
-    shares : ndarray of shape (n_rungs,)
-        Part of the position that each rung closes.
+    take_profit : ndarray of shape (records.RUNGS, n_rows, n_assets)
+        The same.
     limit, stop : ndarray of shape (n_rows, n_assets)
         Prices of entries.
     time_stop : ndarray of shape (n_rows, n_assets)
         Bars that a position is held at most.
+    asked : structured array of shape (1,)
+        Layout `records.ASKED`.
     edge : ndarray of uint8 of shape (n_bars,)
         SESSION_FIRST, SESSION_LAST, their sum or 0.
     path : tuple of four ndarrays of shape (n_steps, n_assets)
@@ -85,34 +87,21 @@ class Levels(NamedTuple):
         First step of each bar, and the end.
     high, low : ndarray of shape (n_bars, n_assets)
         Extremes of each bar's steps.
-    by_distance : tuple of three int
-        Whether stop-loss, trailing stop and take-profit are distances.
-    from_fill, has_limit, has_stop, is_finer : int
-        Whether levels are measured from the fill, orders have a limit, a stop, and steps are finer than bars.
-    tif, order_type : int
-        Codes of this module.
     """
 
     entry: NDArray[np.uint8]
     stop_loss: NDArray[np.float64]
     trailing_stop: NDArray[np.float64]
     take_profit: NDArray[np.float64]
-    shares: NDArray[np.float64]
     limit: NDArray[np.float64]
     stop: NDArray[np.float64]
     time_stop: NDArray[np.float64]
+    asked: Records
     edge: NDArray[np.uint8]
     path: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
     path_from: NDArray[np.int64]
     high: NDArray[np.float64]
     low: NDArray[np.float64]
-    by_distance: tuple[int, int, int]
-    from_fill: int
-    has_limit: int
-    has_stop: int
-    is_finer: int
-    tif: int
-    order_type: int
 
 
 class Books(NamedTuple):

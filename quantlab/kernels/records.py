@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quantlab.kernels.cost import N_RATES
 
 __all__ = [
+    "ASKED",
     "BARS",
     "BOOK",
     "FILL",
@@ -99,6 +100,15 @@ is 1 where the bar does not tell whether another order came first."""
 
 RUNGS = 4
 """Parts in which a profit can be taken."""
+
+ASKED = _layout(
+    "",
+    # whether values are distances, levels are measured from the fill, orders have a limit or a stop, and the path is
+    # finer than the bars; codes of `levels`
+    "stop_is_distance trail_is_distance target_is_distance from_fill has_limit has_stop is_finer tif order_type",
+    share=RUNGS,
+)
+"""What a signal asks for inside the bar, beside values: of which kind they are, and shares of the rungs."""
 
 GUARD = _layout(
     # the standing order at a price

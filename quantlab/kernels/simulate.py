@@ -204,10 +204,11 @@ def _wants(wanted: NDArray[np.float64], close: NDArray[np.float64], book: Record
     return False
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _fill_inside(
     t: int,
     fill: int,
+    n_pending: int,
     opens: NDArray[np.float64],
     closes: NDArray[np.float64],
     factor: NDArray[np.float64],
@@ -222,13 +223,14 @@ def _fill_inside(
     """Fill market orders at the open, orders inside the bar, then market orders at the close."""
     levels, guards, _ = inside
     orders, fills, trades = kept
-    phase = filling_phase(t, fill == NEXT_OPEN, levels)
-    if phase == OPENING:
+    asked = levels.asked[0]
+    phase = filling_phase(t, fill == NEXT_OPEN, asked, levels.edge)
+    if phase == OPENING and n_pending > 0:
         fill_orders(t, opens, factor, book, money, tally, rules, month_units, orders, fills, trades)
-    guard_positions(t, factor, levels, book, guards)
+    guard_positions(t, factor, asked, book, guards)
     books = Books(money, tally, month_units, rules["whole_units"], orders, fills, trades)
     pass_bar(t, factor, levels, book, guards, books)
-    if phase == CLOSING:
+    if phase == CLOSING and n_pending > 0:
         fill_orders(t, closes, factor, book, money, tally, rules, month_units, orders, fills, trades)
 
 
@@ -342,7 +344,7 @@ def simulate(
         Zeros; filled in: sum and sum of squares of the bar returns of each part.
     inside : tuple or None
         Orders inside the bar that the signal asks for; cleared records of layout `records.GUARD`, of shape
-        (n_assets,); and working memory of shape (n_assets,). None where there are market orders alone.
+        (n_assets,); and working memory of shape (3, n_assets). None where there are market orders alone.
 
     Returns
     -------
@@ -384,7 +386,8 @@ def simulate(
                     )
             elif n_busy > 0:
                 _fill_inside(
-                    t, fill, opens[t], closes[t], factor, book, money, tally, rules, month_units, kept, inside
+                    t, fill, n_pending, opens[t], closes[t], factor, book, money, tally, rules, month_units, kept,
+                    inside,
                 )  # fmt: skip
             while next_end < end_bar.shape[0] and end_bar[next_end] == t:
                 i = end_asset[next_end]
@@ -398,18 +401,10 @@ def simulate(
                 looks = looks or inside is not None or _wants(changed[latest], closes[t], book)
             wanted = changed[latest]
             if inside is not None:
+                wanted = inside[2][0]
                 looks = gate_targets(
-                    t,
-                    looks,
-                    fill == AT_CLOSE,
-                    changed[latest],
-                    closes[t],
-                    inside[0],
-                    book,
-                    inside[1],
-                    inside[2],
-                )
-                wanted = inside[2]
+                    t, looks, fill == AT_CLOSE, changed[latest], closes[t], inside[0], book, inside[1], wanted
+                )  # fmt: skip
             if looks and bars["equity"] > 0.0:
                 share = decide(
                     wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"]
@@ -431,9 +426,9 @@ def simulate(
         stop = min(_first_after(end_bar, next_end - 1, stop), _first_after(row_from, row, stop))
         stop = min(_first_after(month_from, month, stop), _first_after(change_bar, latest, stop))
         if inside is not None:
-            levels, guards, _ = inside
-            n_busy = n_pending + guard_positions(t, factor, levels, book, guards)
-            stop = next_event(t, stop, fill == AT_CLOSE, factors, factor_step, levels, book, guards)
+            levels, guards, near = inside
+            n_busy = n_pending + guard_positions(t, factor, levels.asked[0], book, guards)
+            stop = next_event(t, stop, fill == AT_CLOSE, factors, factor_step, levels, book, guards, near[1:])
         t, ruined = advance(
             t, stop, closes, book, money, bars, risk_free, benchmark, curves, blocks, edges, moments
         )  # fmt: skip

@@ -92,7 +92,7 @@ class Room(NamedTuple):
     steps: Records
     guards: Records
     guard_words: NDArray[np.int64]
-    wanted: NDArray[np.float64]
+    near: NDArray[np.float64]
 
     @classmethod
     def of(cls, n_bars: int, n_assets: int, n_groups: int) -> Room:
@@ -114,7 +114,7 @@ class Room(NamedTuple):
             steps=np.empty(n_bars if n_assets == 1 else 0, STEP),
             guards=guards,
             guard_words=guards.view(np.int64),
-            wanted=np.zeros(n_assets),
+            near=np.zeros((3, n_assets)),
         )
 
 
@@ -192,7 +192,7 @@ def run_trial(
         room.guard_words[:] = 0
         n_trades = simulate(
             terms.market, change_bar, changed, room.book, terms.rules, terms.table, terms.fill, terms.risk_free,
-            terms.benchmark, state, kept, curves, scratch, terms.edges, moments, (levels, room.guards, room.wanted),
+            terms.benchmark, state, kept, curves, scratch, terms.edges, moments, (levels, room.guards, room.near),
         )  # fmt: skip
     elif not done:
         n_trades = simulate(
