@@ -15,7 +15,7 @@ from quantlab.engine.comparison import (
     compare_series,
 )
 from quantlab.engine.ownsizing import own_sizing_equity, sizes_from_books
-from quantlab.engine.replay import YEAR, frequency, load_vectorbt, quiet, replay
+from quantlab.engine.replay import CLOSE_OUTS, YEAR, frequency, load_vectorbt, quiet, replay
 from quantlab.engine.setup import OWN_BENCHMARKS
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _orders(result: Result, again: Replay) -> Iterator[Comparison]:
         note = "not compared: vectorbt takes one order per asset and bar"
         yield Comparison("close-outs at the ruin", again.left_out, np.nan, np.nan, note)
         place = fills["bar"] * result.bars.n_assets + fills["asset"]
-        fills = fills[(fills["kind"] == 0) | ~np.isin(place, place[fills["kind"] == 0])]
+        own = ~np.isin(fills["kind"], CLOSE_OUTS)
+        fills = fills[own | ~np.isin(place, place[own])]
     dust = np.abs(fills["quantity"]) <= DUST
     if dust.any():
         note = f"not compared: vectorbt takes no order of {DUST:g} units or less"
@@ -157,6 +158,7 @@ def _orders(result: Result, again: Replay) -> Iterator[Comparison]:
     if len(fills) == len(records):
         yield compare_series("fill quantities", fills["quantity"], theirs["quantity"], label)
         basis = "given: vectorbt does not round to ticks" if "prices" in again.given else COMPUTED
+        basis = "given: vectorbt has other rules inside the bar" if "decisions" in again.given else basis
         yield compare_series("fill prices", fills["price"], theirs["price"], label, basis=basis)
         if "costs" not in again.given:
             yield compare_series("fill costs", fills["commission"] + fills["fees"], records["fees"], label)
@@ -357,6 +359,10 @@ def _trade_statistics(
 def _sizing(result: Result, again: Replay) -> Iterator[Comparison]:
     """Compare sizes: by our rule on vectorbt's books, and by vectorbt's own rule where that is ours."""
     index, symbols = result.bars.index, result.bars.symbols
+    if "decisions" in again.given:
+        note = "not compared: vectorbt was told what filled inside the bar"
+        yield Comparison("sizes", np.nan, np.nan, np.nan, note)
+        return
     books = sizes_from_books(result, again)
     if isinstance(books, str):
         yield Comparison(

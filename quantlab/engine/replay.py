@@ -16,7 +16,7 @@ import numpy as np
 
 from quantlab.errors import MissingExtraError, ParameterError
 from quantlab.kernels import cost
-from quantlab.kernels.fill import REJECTED, REPLACED
+from quantlab.kernels.fill import DELISTED, REJECTED, REPLACED, RUINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from quantlab.engine.result import Result
     from quantlab.kernels.cost import CostTable
+    from quantlab.kernels.records import Records
 
 __all__ = [
+    "CLOSE_OUTS",
     "YEAR",
     "Replay",
     "frequency",
@@ -40,6 +42,9 @@ __all__ = [
 
 YEAR = "365 days"
 """vectorbt's own year: a bar is this over bars a year long, so that its default annualisation is ours."""
+
+CLOSE_OUTS = (DELISTED, RUINED)
+"""Kinds of fills without an order."""
 
 SMALL = 1e-3
 """Share of the starting cash below which equity is small beside a loan of that size."""
@@ -61,7 +66,7 @@ class Replay:
         below a billionth of its parts; these are taken from the portfolio with its loan, which no sum comes
         near.
     given : tuple of str
-        What vectorbt was told instead of computing it: ``"costs"``, ``"prices"``.
+        What vectorbt was told instead of computing it: ``"costs"``, ``"prices"``, ``"decisions"``.
     left_out : int
         Close-outs at a ruin that vectorbt cannot take, since it has one order per asset and bar.
     """
@@ -150,11 +155,15 @@ class _Orders:
         self.given: list[str] = []
         self.left_out = 0
         self.slippage = self.setup.table.slippage + self.setup.table.half_spread
+        self.slippages: NDArray[np.float64] = self.slippage
         self._put_decisions()
         self._put_costs()
         self._put_close_outs()
 
     def _put_decisions(self) -> None:
+        if self.run.inside is not None:
+            self._put_fills()
+            return
         orders = self.run.orders
         sent = ~np.isin(orders["status"], (REJECTED, REPLACED)) & (orders["quantity"] != 0.0)
         orders = orders[sent]
@@ -163,11 +172,19 @@ class _Orders:
         where = filled, orders["asset"]
         self.size[where] = 0.0
         np.add.at(self.size, where, orders["quantity"])  # two orders at one bar show as one of twice the size
-        self.slippages: NDArray[np.float64] = self.slippage
         if any(x.tick for x in self.result.bars.instruments):
             self.given.append("prices")
             self.slippages = np.zeros_like(self.slippage)
             self.price[where] = orders["fill_price"] * self.multiplier[orders["asset"]]
+
+    def _put_fills(self) -> None:
+        """Tell what filled at which price: when orders inside the bar fill, vectorbt has other rules for."""
+        fills = _of_orders(self.run.fills)
+        where = fills["bar"], fills["asset"]
+        self.size[where] = fills["quantity"]
+        self.slippages = np.zeros_like(self.slippage)
+        self.price[where] = fills["price"] * self.multiplier[fills["asset"]]
+        self.given += ["prices", "decisions"]
 
     def _put_costs(self) -> None:
         rates = percent_rates(self.setup.table)
@@ -210,6 +227,11 @@ class _Orders:
         rank = np.broadcast_to(np.arange(n_assets) + len(self.run.fills), self.traded.shape).copy()
         rank[self.run.fills["bar"], self.run.fills["asset"]] = np.arange(len(self.run.fills))
         return np.argsort(rank, axis=1, kind="stable").astype(np.int64)
+
+
+def _of_orders(fills: Records) -> Records:
+    """Leave the fills that an order had."""
+    return fills[~np.isin(fills["kind"], CLOSE_OUTS)]
 
 
 def _filled(close: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -301,6 +323,14 @@ def replay(result: Result) -> Replay:
 
 def _refuse(result: Result) -> None:
     """Refuse runs that vectorbt has no place for."""
+    run = result._records  # noqa: SLF001  # one package
+    fills = _of_orders(run.fills)
+    several = len(fills) - len(np.unique(fills[["bar", "asset"]]))
+    if run.inside is not None and several:
+        raise ParameterError(
+            f"{several} fill(s) share their bar and asset with another one, and vectorbt has one order for both; "
+            "cross-check the run without orders inside the bar."
+        )
     held = float(result.stats["borrow"]), float(result.stats["interest"])
     if any(held):
         raise ParameterError(
@@ -308,7 +338,6 @@ def _refuse(result: Result) -> None:
             "cannot book between orders. Cross-check the run without them: "
             "costs.replace(borrow=0.0, interest=None)."
         )
-    run = result._records  # noqa: SLF001
     fills = run.fills
     multiplier = np.array([x.multiplier for x in result.bars.instruments])[fills["asset"]]
     proceeds = -fills["quantity"] * fills["price"] * multiplier

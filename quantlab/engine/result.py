@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +165,7 @@ class Result:
             notes.append("Orders fill at the close of the bar that decides them: this cannot be traded live.")
         if setup.sizing.price == "fill":
             notes.append("Orders are sized at their fill price, which is not known when an order is sent.")
+        notes += self._inside_notes()
         if all(self._run.stats[STATS.index(k)] == 0.0 for k in COSTS) and len(self._records.fills):
             notes.append("No cost was charged at all.")
         lowest = float(self._records.fills["cash"].min(initial=0.0))
@@ -186,6 +189,33 @@ class Result:
         short = bool((self._records.trades["quantity"] < 0.0).any())
         said = setup.costs.notes(self.bars, short=short, owing=lowest < -CENT)
         return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in said)]
+
+    def _inside_notes(self) -> list[str]:
+        inside = self._run.inside
+        notes: list[str] = []
+        if inside is None:
+            return notes
+        if inside.stop_from == "fill":
+            notes.append(
+                "Protective levels are measured from the fill price, which is not known when orders are sent."
+            )
+        if self._setup.detail is not None:
+            notes.append(
+                f"{self.detail_changes} of {len(self._records.fills)} fills differ from those without finer bars."
+            )
+        return notes
+
+    @cached_property
+    def detail_changes(self) -> int:
+        """Fills that would be others, or none, without ``detail``; 0 for a run without it."""
+        if self._setup.detail is None or self._run.inside is None:
+            return 0
+        coarse = replace(self._setup, detail=None).run_changes(
+            self._run.changes, self._run.inside, record=True
+        )
+        names = ["bar", "asset", "kind", "quantity", "price"]
+        known = Counter(coarse.fills[names].tolist())
+        return sum((Counter(self._records.fills[names].tolist()) - known).values())
 
     # -- numbers ---------------------------------------------------------------------------------------
 

@@ -269,7 +269,7 @@ class Rerun:
         self._place = STATS.index(metric)
         self._sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
         self._strategy, self._window, self._edges = sweep.strategy, sweep.window, sweep.edges
-        self._options = {k: v for k, v in sweep.options.items() if k not in {"start", "end"}}
+        self._options = {k: v for k, v in sweep.options.items() if k not in {"start", "end", "detail"}}
         self._stopped = Event()
         self._first_error = ""
 

@@ -99,6 +99,8 @@ class Recorder:
 
     def _source_hash(self, given: Any, result: Result) -> str:
         if result.strategy is None:
+            if isinstance(given, Signal) and given.orders_inside_bar:
+                return str(result.fingerprint["strategy"])
             target = given.target if isinstance(given, Signal) else given
             array = np.ascontiguousarray(target)
             return hashlib.blake2b(f"{array.shape}".encode() + array.tobytes(), digest_size=16).hexdigest()
@@ -113,7 +115,8 @@ class Recorder:
     def _options_hash(self, options: Mapping[str, Any], result: Result) -> str:
         """Hash of the settings without the window, which often differs from one backtest to the next."""
         costs, benchmark = options.get("costs"), options.get("benchmark")
-        if benchmark is not None and not isinstance(benchmark, str):
+        foreign = benchmark is not None and not isinstance(benchmark, str)
+        if foreign or options.get("detail") is not None:
             return _settings_hash(result.settings)  # an array may be another the next time, in the same place
         rest = tuple((k, v) for k, v in options.items() if k not in {"costs", "start", "end", "strict"})
         sizing = None if result.strategy is None else result.strategy.sizing

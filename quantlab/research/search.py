@@ -168,6 +168,7 @@ def search(
     sizing: Sizing | None = None,
     account: Account | None = None,
     fill: str = "next_open",
+    detail: Bars | None = None,
     start: Any = None,
     end: Any = None,
     benchmark: Any = None,
@@ -242,8 +243,8 @@ def search(
     idea.require_model()
     plan = Plan(n_trials, metric, method, seed, prune, tuple(prefixes), batch, workers)
     options = {
-        "cash": cash, "costs": costs, "sizing": sizing, "account": account, "fill": fill, "benchmark": benchmark,
-        "risk_free": risk_free,
+        "cash": cash, "costs": costs, "sizing": sizing, "account": account, "fill": fill, "detail": detail,
+        "benchmark": benchmark, "risk_free": risk_free,
     }  # fmt: skip
     space = Space.of(idea, grid, where)
     memory = Memory.plan(parse_bytes(max_memory), n_trials, N_PARTS, bars, plan.n_workers(bars))

@@ -71,6 +71,7 @@ def sweep(
     sizing: Sizing | None = None,
     account: Account | None = None,
     fill: str = "next_open",
+    detail: Bars | None = None,
     start: Any = None,
     end: Any = None,
     benchmark: Any = None,
@@ -142,8 +143,8 @@ def sweep(
     trials = Trials.of(found, grid, where, n_trials=n_trials, seed=seed)
     kind, n_workers = _workers(workers)
     options = {
-        "cash": cash, "costs": costs, "sizing": sizing, "account": account, "fill": fill, "benchmark": benchmark,
-        "risk_free": risk_free,
+        "cash": cash, "costs": costs, "sizing": sizing, "account": account, "fill": fill, "detail": detail,
+        "benchmark": benchmark, "risk_free": risk_free,
     }  # fmt: skip
     n_parts = 16 if edges is None else len(edges) - 1
     memory = Memory.plan(parse_bytes(max_memory), len(trials), n_parts, bars, n_workers)
