@@ -32,7 +32,7 @@ __all__ = [
 MOST_RUNGS = 4
 """Rungs of a ladder; `quantlab.kernels.records.RUNGS` has room for as many."""
 
-ARRAYS = ("entry", "stop_loss", "trailing_stop", "take_profit", "limit", "stop", "time_stop")
+ARRAYS = ("entry", "stop_loss", "trailing_stop", "take_profit", "limit", "stop", "time_stop", "rank")
 """Members of `OrdersInside` that have a row a bar."""
 
 ALL = 1.0 + 1e-9
@@ -147,6 +147,8 @@ class OrdersInside:
         Part of the position that each rung closes.
     limit, stop, time_stop : ndarray
         Prices of entries; bars that a position is held.
+    rank : ndarray
+        Who comes first when the account cannot carry every entry.
     by_distance : tuple of bool
         Whether stop-loss, trailing stop and take-profit are distances.
     has_limit, has_stop : bool
@@ -163,6 +165,7 @@ class OrdersInside:
     limit: NDArray[np.float64]
     stop: NDArray[np.float64]
     time_stop: NDArray[np.float64]
+    rank: NDArray[np.float64]
     by_distance: tuple[bool, bool, bool]
     has_limit: bool
     has_stop: bool
@@ -259,6 +262,7 @@ def signal_to_orders(
         limit=reader.price("limit", signal.limit),
         stop=reader.price("stop", signal.stop),
         time_stop=reader.whole("time_stop", signal.time_stop),
+        rank=reader.numbers("rank", signal.rank),
         by_distance=(stop_loss[1], trailing[1], bool(targets) and targets[0][1]),
         has_limit=signal.limit is not None,
         has_stop=signal.stop is not None,
@@ -273,7 +277,7 @@ def signal_to_orders(
 
 def signal_members(signal: Signal, bars: Bars) -> dict[str, Any]:
     """Give what a signal holds, each member as numbers; rungs of a ladder one by one."""
-    names = ("target", "entry", "stop_loss", "take_profit", "trailing_stop", "limit", "stop", "time_stop")
+    names = ("target", "take_profit", *(n for n in ARRAYS if n != "take_profit"))
     members = {n: getattr(signal, n) for n in names if getattr(signal, n) is not None}
     if isinstance(members.get("take_profit"), Ladder):
         rungs = members.pop("take_profit").rungs
@@ -403,6 +407,10 @@ class _Reader:
         bad = ~np.isnan(values) & ~((values > 0.0) & np.isfinite(values))
         self._refuse(member, values, bad, "a price above zero is needed (NaN sends no order).")
         return _frozen(values)
+
+    def numbers(self, member: str, given: Any) -> NDArray[np.float64]:
+        """Any numbers."""
+        return self._none(np.float64, np.nan) if given is None else _frozen(self._array(member, given))
 
     def whole(self, member: str, given: Any) -> NDArray[np.float64]:
         """Numbers of bars."""

@@ -45,6 +45,9 @@ class Signal:
         the open of its first bar.
     order_type : {"market", "moo", "moc"}
         Market orders fill as the run says, at the next session's open, or at a session's close.
+    rank : optional
+        Numbers: when the account cannot carry every entry of a bar, the highest come first (NaN last, equals in column
+        order).
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Signal:
     stop_from: str = "decision"
     tif: str = "bar"
     order_type: str = "market"
+    rank: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         choices = (
@@ -84,7 +88,7 @@ class Signal:
     @property
     def orders_inside_bar(self) -> tuple[str, ...]:
         """Members that ask for more than market orders at the run's fill."""
-        names = ("entry", "stop_loss", "take_profit", "trailing_stop", "limit", "stop", "time_stop")
+        names = ("entry", "stop_loss", "take_profit", "trailing_stop", "limit", "stop", "time_stop", "rank")
         asked = tuple(n for n in names if getattr(self, n) is not None)
         return asked if self.order_type == "market" else (*asked, "order_type")
 

@@ -217,6 +217,7 @@ def target_to_orders(
     last_close: NDArray[np.float64] | None = None,
     row: int = 0,
     month_units: NDArray[np.float64] | None = None,
+    rank: NDArray[np.float64] | None = None,
 ) -> Decision:
     """Orders of one bar, by the kernel that the engine runs.
 
@@ -238,6 +239,8 @@ def target_to_orders(
         Quantity of standing orders, 0 for none.
     last_close : ndarray of shape (n_assets,), optional
         Last known raw closes, for assets without a bar.
+    rank : ndarray of shape (n_assets,), optional
+        Who comes first when the account cannot carry every entry; see `quantlab.Signal`.
     """
     from quantlab.kernels import order
 
@@ -256,8 +259,9 @@ def target_to_orders(
     units = np.zeros(table.n_groups) if month_units is None else month_units
     order.load_costs(book, table, row)
     order.decide(
-        _as_row(wanted), _as_row(close), _as_row(np.ones(n)), book, rule_rows[0], units, float(cash), equity
-    )
+        _as_row(wanted), _as_row(close), _as_row(np.ones(n)), book, rule_rows[0], units, float(cash), equity,
+        None if rank is None else _as_row(np.ascontiguousarray(rank, np.float64)),
+    )  # fmt: skip
     placed = (book["outcome"] == order.ORDERED) | (book["outcome"] == order.CUT_TO_FLAT)
     quantity = np.zeros(n)
     for i in np.flatnonzero(placed):

@@ -183,6 +183,7 @@ def orders_to_levels(orders: OrdersInside, path: Path) -> kernel.Levels:
         limit=orders.limit,
         stop=orders.stop,
         time_stop=orders.time_stop,
+        rank=orders.rank,
         asked=_frozen(asked),
         edge=path.edge,
         path=path.steps,

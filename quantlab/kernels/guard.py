@@ -200,6 +200,7 @@ def _exit(
         order["status"], order["reason"], order["type"] = fl.FILLED, 0, kind
         order["fill_bar"], order["fill_price"] = t, b["fill_price"]
         order["limit"], order["stop"] = limit, np.nan if is_limit else level
+        order["residue"] = 0.0
     _cut_standing(t, closing, b, g, orders)
 
 

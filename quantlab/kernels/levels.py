@@ -77,6 +77,8 @@ class Levels(NamedTuple):
         Prices of entries.
     time_stop : ndarray of shape (n_rows, n_assets)
         Bars that a position is held at most.
+    rank : ndarray of shape (n_rows, n_assets)
+        Who comes first when the account cannot carry every entry.
     asked : structured array of shape (1,)
         Layout `records.ASKED`.
     edge : ndarray of uint8 of shape (n_bars,)
@@ -96,6 +98,7 @@ class Levels(NamedTuple):
     limit: NDArray[np.float64]
     stop: NDArray[np.float64]
     time_stop: NDArray[np.float64]
+    rank: NDArray[np.float64]
     asked: Records
     edge: NDArray[np.uint8]
     path: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]

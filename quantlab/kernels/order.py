@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from quantlab.kernels._jit import kernel
 from quantlab.kernels.cost import order_commission, order_fees
+from quantlab.kernels.trade import typed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from quantlab.kernels.cost import CostTable
@@ -32,6 +34,7 @@ __all__ = [
     "load_costs",
     "needs_decision",
     "order_units",
+    "residue",
     "to_lot",
     "units_between",
     "units_for",
@@ -206,6 +209,45 @@ def _payment(b: Record, rules: Record, factor: float, month_units: float) -> flo
 
 
 @kernel(allocates=False)
+def residue(rules: Record, b: Record, share: float, equity: float, factor: float, quantity: float) -> float:
+    """Money that whole lots leave out of what a decision wanted; 0 where orders are sized at their fill.
+
+    Parameters
+    ----------
+    share, equity : float
+        What `decide` returned, and what it was given.
+    quantity : float
+        The order, in stored units.
+    """
+    if rules["at_fill"] or rules["whole_units"] == 0 or b["outcome"] != ORDERED:
+        return 0.0
+    base = equity * (1.0 - rules["buffer"]) if rules["cash_account"] else equity
+    units = units_for(
+        rules["mode"], typed(0), b["amount"], b["multiplier"], b["lot"], b["last_target"], base,
+        b["last_close"] * factor,
+    )  # fmt: skip
+    wanted = abs(units * factor)
+    kept = min(abs(b["position"]), wanted) if units * b["position"] > 0.0 else 0.0
+    wanted = kept + (wanted - kept) * share
+    return float((wanted - abs(b["position"] + quantity)) * b["last_close"] * b["multiplier"])
+
+
+@kernel(allocates=False)
+def _next_ranked(rank: NDArray[np.float64], before: int) -> int:
+    """Asset that comes after asset `before` (-1: none) by falling rank, then by column; NaN comes last."""
+    found = -1
+    best = -np.inf
+    limit = rank[max(before, 0)]
+    limit = limit if limit == limit else -np.inf
+    for i in range(rank.shape[0]):
+        mine = rank[i] if rank[i] == rank[i] else -np.inf
+        after = before < 0 or mine < limit or (mine == limit and i > before)
+        if after and (found < 0 or mine > best):
+            found, best = i, mine
+    return found
+
+
+@kernel(allocates=False)
 def _test_buying_power(
     book: Records,
     rules: Record,
@@ -213,8 +255,9 @@ def _test_buying_power(
     month_units: NDArray[np.float64],
     cash: float,
     equity: float,
+    rank: NDArray[np.float64] | None,
 ) -> None:
-    """Reject the orders that the account cannot carry: exits first, then entries in column order.
+    """Reject the orders that the account cannot carry: exits first, then entries by rank, or in column order.
 
     Orders that are sized at the fill are cut to the cash there is then, so a cash account lets them pass.
     """
@@ -227,7 +270,12 @@ def _test_buying_power(
             cash -= b["pending"] * b["last_close"] * b["multiplier"]
         gross += abs(standing) * b["last_close"] * b["multiplier"]
     for entries in range(2):
-        for i in range(book.shape[0]):
+        ranked = typed(-1)
+        for k in range(book.shape[0]):
+            i = k
+            if rank is not None:
+                ranked = _next_ranked(rank, ranked)
+                i = ranked
             b = book[i]
             grows = abs(b["desired"]) > _kept_units(b)
             ordered = b["outcome"] == ORDERED or b["outcome"] == CUT_TO_FLAT
@@ -258,6 +306,7 @@ def decide(
     month_units: NDArray[np.float64],
     cash: float,
     equity: float,
+    rank: NDArray[np.float64] | None,
 ) -> float:
     """Decide one bar: fill in ``desired`` and ``outcome`` of every asset and move ``last_target``.
 
@@ -273,6 +322,8 @@ def decide(
         Sizing and account; units traded this month per group.
     cash, equity : float
         Money, marked at this bar's close.
+    rank : ndarray of shape (n_assets,) or None
+        Who comes first when the account cannot carry every entry: the higher one, and the earlier column of equals.
 
     Returns
     -------
@@ -303,5 +354,5 @@ def decide(
     ):
         return 1.0
     share = _shrink(book, rules, factor, equity)
-    _test_buying_power(book, rules, factor, month_units, cash, equity)
+    _test_buying_power(book, rules, factor, month_units, cash, equity, rank)
     return share

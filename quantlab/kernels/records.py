@@ -88,9 +88,10 @@ BARS = _layout(
 """The run bar by bar: sums and state."""
 
 ORDER = _layout(
-    "target quantity decision_price fill_price limit stop", "bar asset status reason fill_bar type"
+    "target quantity decision_price fill_price limit stop residue", "bar asset status reason fill_bar type"
 )
-"""One order. ``fill_bar`` is -1 without a fill, prices are NaN where there are none."""
+"""One order. ``fill_bar`` is -1 without a fill, prices are NaN where there are none; ``residue`` is the money that
+whole lots left out of what was wanted."""
 
 FILL = _layout(
     "quantity price reference commission fees slippage spread cash", "bar asset order kind doubtful"

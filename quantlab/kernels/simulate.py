@@ -28,7 +28,7 @@ from quantlab.kernels.fill import DELISTED, OPEN, REJECTED, REPLACED, RUINED, TI
 from quantlab.kernels.guard import guard_positions
 from quantlab.kernels.inside import filling_phase, gate_targets, next_event, pass_bar, prepare_order
 from quantlab.kernels.levels import AT_PRICE, CLOSING, LIMIT, OPENING, Books, Levels
-from quantlab.kernels.order import decide, load_costs, order_units
+from quantlab.kernels.order import decide, load_costs, order_units, residue
 from quantlab.kernels.trade import record_trade, typed
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Market(NamedTuple):
 def _place_orders(
     t: int,
     share: float,
+    equity: float,
     factor: NDArray[np.float64],
     book: Records,
     money: Record,
@@ -121,6 +122,7 @@ def _place_orders(
             order["fill_bar"] = -1
             order["fill_price"] = order["limit"] = order["stop"] = np.nan
             order["type"] = 0
+            order["residue"] = 0.0 if rejected else residue(rules, b, share, equity, factor[i], quantity)
             if inside is not None:
                 order["type"], order["limit"], order["stop"] = (
                     kind,
@@ -406,10 +408,17 @@ def simulate(
                     t, looks, fill == AT_CLOSE, changed[latest], closes[t], inside[0], book, inside[1], wanted
                 )  # fmt: skip
             if looks and bars["equity"] > 0.0:
-                share = decide(
-                    wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"]
-                )  # fmt: skip
-                _place_orders(t, share, factor, book, money, rules, orders, inside)
+                if inside is None:
+                    share = decide(
+                        wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"], None
+                    )  # fmt: skip
+                else:
+                    ranks = inside[0].rank
+                    share = decide(
+                        wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"],
+                        ranks[t if ranks.shape[0] > 1 else 0],
+                    )  # fmt: skip
+                _place_orders(t, share, bars["equity"], factor, book, money, rules, orders, inside)
                 if fill == AT_CLOSE:
                     fill_orders(
                         t, closes[t], factor, book, money, tally, rules, month_units, orders, fills, trades
