@@ -615,7 +615,11 @@ def test_taking_rows_keeps_every_column(bars):
         ({"strategy": lambda bars: bars.close}, StrategyError, "wants a target"),
         ({"strategy": lambda bars: 1 / 0}, StrategyError, "ZeroDivisionError"),
         ({"strategy": lambda bars: Signal(bars.close > 0, stop_loss=np.ones(7))}, StrategyError, "stop_loss"),
-        ({"strategy": lambda bars: Signal(bars.close > 0, limit="dear")}, StrategyError, "numbers are needed"),
+        (
+            {"strategy": lambda bars: Signal(bars.close > 0, limit="dear")},
+            StrategyError,
+            "numbers are needed",
+        ),
     ],
 )
 def test_bad_input_says_what_to_do(arguments, error, said, bars):

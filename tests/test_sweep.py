@@ -73,6 +73,21 @@ def writing(bars, n=5):
     return bars.close > average
 
 
+@ql.strategy(n=range(2, 12), stop=(0.02, 0.05))
+def stopped(bars, n=5, stop=0.02):
+    up = bars.close > sma(bars.close, n)
+    return ql.Signal(
+        up, entry=crossed_above(bars.close, sma(bars.close, 2 * n)), stop_loss=stop, time_stop=2 * n
+    )
+
+
+@ql.strategy(n=range(2, 12))
+def bidding(bars, n=5):
+    ladder = ql.Ladder((0.02, 0.5), (0.05, 0.5))
+    up = bars.close > sma(bars.close, n)
+    return ql.Signal(up, take_profit=ladder, trailing_stop=ql.AtrMultiple(2.0, n), limit=bars.close * 0.99)
+
+
 ONE, THREE = make_bars(400, "A", seed=1), make_bars(400, "ABC", seed=2, holes=0.05)
 
 
@@ -100,6 +115,10 @@ CASES = [
     (latched, THREE, {"costs": ql.Costs.ibkr_tiered()}),
     (ranked, THREE, {}),
     (writing, THREE, {}),
+    (stopped, ONE, {"start": "2003-01-01", "end": "2003-06-30"}),
+    (stopped, THREE, {"fill": "close", "sizing": ql.Sizing(price="fill", whole_units=False)}),
+    (bidding, ONE, {"account": ql.Account.cash()}),
+    (bidding, THREE, {"costs": ql.Costs.ibkr_tiered()}),
 ]
 
 
@@ -128,6 +147,27 @@ def test_the_table_does_not_depend_on_who_ran_it(workers):
     other = sweep(cross, ONE, progress=False, workers=workers)
     pd.testing.assert_frame_equal(alone.table, other.table, check_exact=True)
     assert np.array_equal(alone.moments, other.moments)
+
+
+def test_a_trial_whose_levels_cannot_be_has_its_row_and_an_option_that_cannot_be_has_it_everywhere():
+    result = sweep(stopped, ONE, {"stop": [0.05, 5.0]}, progress=False)
+    assert "stop_loss is 5.0" in result.errors[1]
+    assert list(result.errors) == [1]
+    assert_row_is_backtest(result, 0)
+    every = sweep(bidding, ONE, progress=False, sizing=ql.Sizing(price="fill"))
+    assert len(every.errors) == len(every)
+
+
+def test_finer_bars_are_an_option_of_a_sweep():
+    fine = make_bars(400, "A", seed=1)
+    hours = ql.Bars(
+        time=fine.time - 1, session=fine.session, open=fine.open, high=fine.high, low=fine.low, close=fine.close,
+        volume=fine.volume, instruments=fine.instruments, bar_size="12 hours",
+    )  # fmt: skip
+    result = sweep(stopped, ONE, progress=False, detail=hours)
+    assert_row_is_backtest(result, 2)
+    np.testing.assert_array_equal(rows_of(result), rows_of(sweep(stopped, ONE, progress=False)))
+    assert result.settings["detail"] == hours.content_hash
 
 
 def test_a_trial_that_raises_has_its_row_and_the_others_have_theirs():

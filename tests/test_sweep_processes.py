@@ -16,6 +16,7 @@ import psutil
 import pytest
 from made_bars import make_bars
 
+from quantlab.bars import Bars
 from quantlab.costs import Costs
 from quantlab.errors import DataError, QuantlabError, StrategyError
 from quantlab.research import processes
@@ -23,6 +24,7 @@ from quantlab.research.processes import ProcessPool, _crew
 from quantlab.research.space import Trials
 from quantlab.research.sweep import sweep
 from quantlab.research.trial import Job, Worker
+from quantlab.signal import Signal
 from quantlab.strategy import Strategy
 
 BARS = make_bars(300, seed=3)
@@ -39,6 +41,11 @@ def above(bars, days=3, place=""):
         raise ZeroDivisionError
     before = np.vstack((np.full((days, bars.n_assets), np.nan), bars.close[:-days]))
     return bars.close > before
+
+
+def guarded(bars, days=3, place=""):
+    """As `above`, with a stop and orders at a price."""
+    return Signal(above(bars, days, place), stop_loss=0.03, limit=bars.close * 0.995, tif="gtc")
 
 
 def act(place):
@@ -63,8 +70,8 @@ def order(tmp_path):
     return give
 
 
-def job_of(**more):
-    return Job(Strategy(above), BARS, **more)
+def job_of(function=above, **more):
+    return Job(Strategy(function), BARS, **more)
 
 
 def ranges_of(n, size=6):
@@ -140,6 +147,15 @@ def test_rows_are_those_of_this_process_to_the_last_bit(more):
     assert found[1] == expected[1]
     assert list(found[1]) == [25]
     assert "ZeroDivisionError" in found[1][25]
+
+
+def test_rows_with_orders_inside_the_bar_are_those_of_this_process_to_the_last_bit():
+    hours = Bars(
+        time=BARS.time - 1, session=BARS.session, open=BARS.open, high=BARS.high, low=BARS.low, close=BARS.close,
+        volume=BARS.volume, instruments=BARS.instruments, bar_size="12 hours",
+    )  # fmt: skip
+    options = {"options": {"detail": hours}}
+    assert_same(in_processes(job_of(guarded, **options)), here(job_of(guarded, **options)))
 
 
 def test_processes_work_for_the_next_sweep_too():

@@ -20,6 +20,7 @@ from quantlab.research import windows
 from quantlab.research.folds import best_of, moment_stats
 from quantlab.research.scramble import RISE, Scrambler
 from quantlab.research.walkforward import walk_forward as run
+from quantlab.signal import Signal
 from quantlab.signals import sma
 from quantlab.strategy import strategy
 
@@ -50,6 +51,12 @@ def level(bars, params):
 @strategy(fit=level, share=(0.3, 0.5, 0.7))
 def above_level(bars, share=0.5, *, model=None):
     return bars.close > model
+
+
+@strategy(days=(5, 10, 20), stop=(0.01, 0.03))
+def guarded(bars, days=10, stop=0.03):
+    up = bars.close > sma(bars.close, days)
+    return Signal(up, entry=up & (np.arange(len(up)) % 9 == 0)[:, None], stop_loss=stop, take_profit=2 * stop)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +109,7 @@ def test_the_tests_cover_every_bar_after_the_first_training_once(bars, rolled):
     assert rolled.equity.index.equals(bars.index[150:])
 
 
-@pytest.mark.parametrize("idea", [cross, leaning])
+@pytest.mark.parametrize("idea", [cross, leaning, guarded])
 @pytest.mark.parametrize("method", ["rolling", "anchored", "kfold", "cpcv"])
 def test_with_one_set_the_stitched_run_is_one_backtest_to_the_last_bit(bars, idea, method):
     windows = method in {"rolling", "anchored"}

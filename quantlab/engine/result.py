@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.engine.files import write_text
+from quantlab.engine.records import PROTECTIVE, REASONS, fills_frame, orders_frame, trades_frame
 from quantlab.engine.setup import tail_of
-from quantlab.kernels import fill, levels, order
+from quantlab.kernels import fill, order
 from quantlab.kernels.stats import STATS
 
 if TYPE_CHECKING:
@@ -35,40 +36,6 @@ DUST = 1e-12
 CENT = 0.01
 
 COSTS = ("commission", "fees", "slippage", "spread", "borrow", "interest")
-
-_STATUS = {
-    fill.OPEN: "open",
-    fill.FILLED: "filled",
-    fill.REPLACED: "replaced",
-    fill.REJECTED: "rejected",
-    fill.CANCELLED: "cancelled",
-}
-_REASON = {
-    order.NO_BUYING_POWER: "not enough buying power",
-    order.NO_SHORT_SALE: "short sale on a cash account",
-    order.CUT_TO_FLAT: "short sale on a cash account: only the long position is closed",
-    fill.DELISTED: "the asset's data ended",
-    fill.RUINED: "equity fell to zero",
-    fill.NOTHING_LEFT: "less than one lot at the fill price",
-    fill.EXPIRED: "not filled within its time in force",
-    fill.PROTECTED: "its position was closed by a protective order",
-    fill.TIME_UP: "time stop",
-}
-_PROTECTIVE = {
-    fill.STOP_LOSS: "stop loss",
-    fill.TAKE_PROFIT: "take profit",
-    fill.TRAILING_STOP: "trailing stop",
-}
-_KIND = {0: "order", fill.DELISTED: "delisted", fill.RUINED: "ruin", **_PROTECTIVE}
-_TYPE = {
-    levels.MARKET: "market",
-    levels.ON_OPEN: "moo",
-    levels.ON_CLOSE: "moc",
-    levels.LIMIT: "limit",
-    levels.STOP: "stop",
-    levels.STOP_LIMIT: "stop limit",
-    **_PROTECTIVE,
-}
 
 
 @cache
@@ -177,7 +144,7 @@ class Result:
         for code in (order.NO_BUYING_POWER, order.NO_SHORT_SALE, order.CUT_TO_FLAT):
             count = int((codes == code).sum())
             if count:
-                notes.append(f"{count} order(s) rejected or cut: {_REASON[code]}.")
+                notes.append(f"{count} order(s) rejected or cut: {REASONS[code]}.")
         if self._run.n_cut:
             notes.append(
                 f"{self._run.n_cut} order(s) were cut to nothing by max_leverage={setup.sizing.max_leverage:g}: one "
@@ -340,38 +307,23 @@ class Result:
 
     # -- what happened ---------------------------------------------------------------------------------
 
-    def _labels(self, bars: NDArray[np.int64]) -> pd.DatetimeIndex:
-        """Labels of bar numbers; NaT for -1."""
-        import pandas as pd
-
-        labels = self.bars.index.asi8[np.maximum(bars, 0)]
-        stamps = np.where(bars >= 0, labels, pd.NaT.value).view("M8[ns]")
-        return pd.DatetimeIndex(stamps, tz=None if self.bars.index.tz is None else "UTC")
-
     def _symbols(self, assets: NDArray[np.int64]) -> NDArray[Any]:
         return np.array(self.bars.symbols, dtype=object)[assets]
 
     @cached_property
     def orders(self) -> pd.DataFrame:
         """Every order decided: when, what, at which decision price, and what became of it."""
-        import pandas as pd
+        return orders_frame(self._records.orders, self.bars)
 
-        rows = self._records.orders
-        return pd.DataFrame(
-            {
-                "time": self._labels(rows["bar"]),
-                "symbol": self._symbols(rows["asset"]),
-                **{n: rows[n] for n in ("target", "quantity", "decision_price")},
-                "status": [_STATUS[k] for k in rows["status"].tolist()],
-                "reason": [_REASON.get(k, "") for k in rows["reason"].tolist()],
-                "fill_time": self._labels(rows["fill_bar"]),
-                "fill_price": rows["fill_price"],
-                "type": [_TYPE[k] for k in rows["type"].tolist()],
-                "limit": rows["limit"],
-                "stop": rows["stop"],
-                "residue": rows["residue"],
-            }
-        )
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """Every execution: quantity, price with slippage and spread in it, and what it cost in money."""
+        return fills_frame(self._records.fills, self.bars)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Round trips from flat to flat, net of their costs; those still open come last, marked at the last close."""
+        return trades_frame(self._records.trades, self.bars)
 
     @cached_property
     def residue(self) -> pd.Series:
@@ -383,57 +335,10 @@ class Result:
 
         rows = self._records.orders
         left = np.bincount(rows["bar"], weights=rows["residue"], minlength=self._run.n_bars)
-        decided = np.unique(rows["bar"][~np.isin(rows["type"], list(_PROTECTIVE))])
+        decided = np.unique(rows["bar"][~np.isin(rows["type"], list(PROTECTIVE))])
         with np.errstate(divide="ignore", invalid="ignore"):
             share = left[decided] / self._curves[0][decided]
         return pd.Series(share, index=self._index[decided], name="residue")
-
-    @cached_property
-    def fills(self) -> pd.DataFrame:
-        """Every execution: quantity, price with slippage and spread in it, and what it cost in money."""
-        import pandas as pd
-
-        rows = self._records.fills
-        numbers = (
-            "quantity",
-            "price",
-            "reference",
-            "commission",
-            "fees",
-            "slippage",
-            "spread",
-            "order",
-            "cash",
-        )
-        return pd.DataFrame(
-            {
-                "time": self._labels(rows["bar"]),
-                "symbol": self._symbols(rows["asset"]),
-                **{n: rows[n] for n in numbers},
-                "kind": [_KIND[k] for k in rows["kind"].tolist()],
-                "doubtful": rows["doubtful"] == 1,
-            }
-        )
-
-    @cached_property
-    def trades(self) -> pd.DataFrame:
-        """Round trips from flat to flat, net of their costs; those still open come last, marked at the last close."""
-        import pandas as pd
-
-        rows = self._records.trades
-        numbers = ("quantity", "entry_price", "exit_price", "pnl", "return_")
-        return pd.DataFrame(
-            {
-                "symbol": self._symbols(rows["asset"]),
-                "entry_time": self._labels(rows["entry_bar"]),
-                "exit_time": self._labels(rows["exit_bar"]),
-                **{n: rows[n] for n in numbers},
-                "bars_held": rows["exit_bar"] - rows["entry_bar"],
-                "commission": rows["commission"],
-                "fees": rows["fees"],
-                "open": rows["open"] == 1,
-            }
-        )
 
     # -- showing ---------------------------------------------------------------------------------------
 
