@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from identities import assert_money_is_neither_made_nor_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -57,6 +63,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real prices at {folder}; set QUANTLAB_SHARED_DATA to their folder")
     return folder
+
+
+# -- what holds for every run --------------------------------------------------------------------------
+
+CHECKED, SMALL = 3, 5_000
+"""Runs of a test whose money is counted, and bars x assets of the largest of them: each is run twice more."""
+
+
+@pytest.fixture(autouse=True)
+def _money_is_neither_made_nor_lost(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Check the accounting identities on the first runs of every test."""
+    module = sys.modules.get("quantlab.engine.result")
+    if module is None or request.node.get_closest_marker("planted") is not None:
+        yield
+        return
+    seen: list[Any] = []
+    init = module.Result.__init__
+
+    def noting(self: Any, setup: Any, *args: Any, **options: Any) -> None:
+        init(self, setup, *args, **options)
+        if len(seen) < CHECKED and 0 < setup.bars.close.size <= SMALL:
+            seen.append(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.Result, "__init__", noting)
+        yield
+    for result in seen:
+        assert_money_is_neither_made_nor_lost(result)
 
 
 # -- marks ---------------------------------------------------------------------------------------------

@@ -290,6 +290,7 @@ def test_a_commission_off_by_a_millionth_is_found_at_its_fill(honest):
     assert "fill costs at fill 7" in first_difference(planted(honest, fills=fills))
 
 
+@pytest.mark.planted
 def test_a_commission_off_by_a_millionth_throughout_is_found(honest):
     wrong = Setup.of(honest.bars, costs=Costs.percent(0.001 * (1.0 + 1e-6)), sizing=ALL_IN)
     run = wrong.run(honest._target, equity=True, record=True)
@@ -305,6 +306,7 @@ def test_a_commission_of_a_schedule_that_does_not_add_up_is_found():
     assert "costs paid" in first_difference(planted(result, fills=fills))
 
 
+@pytest.mark.planted
 def test_a_fill_one_bar_late_is_found(honest):
     fills = honest._records.fills.copy()
     fills["bar"][5] += 1
@@ -324,11 +326,13 @@ def test_a_doubled_order_is_found(honest):
     assert "fill quantities" in first_difference(planted(honest, orders=np.append(orders, orders[4:5])))
 
 
+@pytest.mark.planted
 def test_a_doubled_fill_is_found(honest):
     fills = honest._records.fills
     assert "fills: ours is" in first_difference(planted(honest, fills=np.append(fills, fills[4:5])))
 
 
+@pytest.mark.planted
 def test_a_quantity_off_by_one_share_is_found_in_the_books():
     result = backtest(trend, sample("AAPL"), sizing=Sizing(allocation=0.5))
     orders, fills = result._records.orders.copy(), result._records.fills.copy()
@@ -345,18 +349,21 @@ def test_a_wrong_statistic_is_found_by_its_name(honest):
     assert "sharpe: ours is" in first_difference(planted(honest, stats=stats))
 
 
+@pytest.mark.planted
 def test_equity_that_is_wrong_at_one_bar_is_found_there(honest):
     result = planted(honest)
     result.equity.iloc[1000] *= 1.0 + 1e-6
     assert f"equity at {honest.bars.index[1000]}" in first_difference(result)
 
 
+@pytest.mark.planted
 def test_a_price_off_by_a_millionth_is_found(honest):
     fills = honest._records.fills.copy()
     fills["price"][3] *= 1.0 + 1e-6
     assert "fill prices at fill 3" in first_difference(planted(honest, fills=fills))
 
 
+@pytest.mark.planted
 def test_a_trade_with_another_profit_is_found(honest):
     trades = honest._records.trades.copy()
     trades["pnl"][2] *= 1.0 + 1e-6

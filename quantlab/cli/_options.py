@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -172,6 +172,18 @@ class BarsChoice:
             bars = sample(self.names or SAMPLE_SYMBOL, self.bar_size or "1 day")
         start, end = self.window
         return bars if start is None and end is None else bars.between(start, end)
+
+    def finer(self, what: str) -> Bars:
+        """Finer bars of the same assets: a bar size of the same source, or, beside a file, another file.
+
+        Raises
+        ------
+        InputError, CatalogError
+            As `load`.
+        """
+        if self.data is not None:
+            return replace(self, data=what, bar_size=None).load()
+        return replace(self, bar_size=what).load()
 
     @property
     def window(self) -> tuple[str | None, str | None]:

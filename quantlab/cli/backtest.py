@@ -107,6 +107,15 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
     fill: Annotated[
         str, typer.Option("--fill", metavar="WHEN", help="next_open, next_close or close.")
     ] = "next_open",
+    detail: Annotated[
+        str | None,
+        typer.Option(
+            "--detail",
+            metavar="WHAT",
+            help="Finer bars through which stops and limits go: a bar size of the catalog, such as '1 min', or with "
+            "--data another file.",
+        ),
+    ] = None,
     report: Annotated[
         str | None, typer.Option("--report", metavar="FILE", help="Write a report (HTML).")
     ] = None,
@@ -136,7 +145,8 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
         max_leverage=max_leverage,
     )
     window = BarsChoice(start=start, end=end).window
-    bars = BarsChoice(symbols, catalog, data, bar_size, stamp=stamp, tz=tz).load()
+    choice = BarsChoice(symbols, catalog, data, bar_size, stamp=stamp, tz=tz)
+    bars = choice.load()
     say_when_compiling()
     result = run(
         found,
@@ -147,6 +157,7 @@ def backtest(  # noqa: PLR0917  # typer reads options from parameters
         sizing=chosen_sizing,
         account=parse_account(account),
         fill=fill.replace("-", "_"),
+        detail=None if detail is None else choice.finer(detail),
         start=window[0],
         end=window[1],
     )

@@ -19,6 +19,7 @@ from oracle.cost import (
     naive_interest,
     naive_row,
 )
+from oracle.trades import fills_to_trades
 
 SAME = 1e-9
 """Targets, lots and limits that differ by less are the same."""
@@ -84,9 +85,11 @@ class Twin:
     interest: float = 0.0
     ruin_bar: int | None = None
 
+    asset_type = Asset
+
     def run(self):
         n_bars, self.n = self.bars.shape
-        self.assets = [Asset() for _ in range(self.n)]
+        self.assets = [self.asset_type() for _ in range(self.n)]
         self.start = self.equity = float(self.cash)
         self.money = float(self.cash)
         self.month, self.month_units = None, {}
@@ -95,8 +98,7 @@ class Twin:
         for t in range(n_bars):
             self.new_month(t)
             self.pay_for_holding(t)
-            if self.fill != "close":
-                self.fill_orders(t, (self.bars.open if self.fill == "next_open" else self.bars.close)[t])
+            self.trade(t)
             self.close_delisted(t)
             self.mark(t)
             if self.equity > 0:
@@ -114,6 +116,11 @@ class Twin:
             if self.ruin_bar is not None:
                 break
         return self
+
+    def trade(self, t):
+        """What happens between the charges for holding and the marks: standing orders fill."""
+        if self.fill != "close":
+            self.fill_orders(t, (self.bars.open if self.fill == "next_open" else self.bars.close)[t])
 
     # -- what things are worth ----------------------------------------------------------------------------
 
@@ -231,6 +238,10 @@ class Twin:
         units = self.money_for(i, share, base, unit) / unit
         return to_lot(units, self.bars.instruments[i].lot) if self.sizing.whole_units else units
 
+    def wanted(self, t, i):
+        """Target that counts at this bar."""
+        return float(self.target[t, i]) if is_number(self.target[t, i]) else 0.0
+
     def is_due(self, t, i, wanted):
         a, rule = self.assets[i], self.sizing.rebalance
         if abs(wanted - a.decided) > SAME:
@@ -250,7 +261,7 @@ class Twin:
             close = float(self.bars.close[t, i])
             if not is_number(close):
                 continue
-            wanted = float(self.target[t, i]) if is_number(self.target[t, i]) else 0.0
+            wanted = self.wanted(t, i)
             if not self.is_due(t, i, wanted):
                 continue
             a.decided = wanted
@@ -318,7 +329,7 @@ class Twin:
             gross += abs(standing) * a.last_close * self.multiplier(i)
         refused = {i: NO_SHORT for i in wishes if notes[i] == NO_SHORT}
         grows = {i: abs(wish) > self.kept(i, wish) for i, wish in wishes.items()}
-        ranked = [i for i in wishes if not grows[i]] + [i for i in wishes if grows[i]]
+        ranked = [i for i in wishes if not grows[i]] + self.in_turn(t, [i for i in wishes if grows[i]])
         for i in ranked:
             a, unit = self.assets[i], self.assets[i].last_close * self.multiplier(i)
             if i in refused:
@@ -336,6 +347,10 @@ class Twin:
             gross, cash = after, cash - pay
         return refused
 
+    def in_turn(self, t, entries):
+        """Entries of a bar in the order in which the account is asked for them."""
+        return entries
+
     def estimate(self, t, i, quantity):
         """Cash that an order takes at its decision price, costs included."""
         if quantity == 0 or self.account.kind == "margin":
@@ -352,8 +367,9 @@ class Twin:
             a.order = None
         at_fill = self.sizing.price == "fill" and note == "" and a.decided != 0
         if refusal is None and quantity == 0 and not at_fill:
-            return
+            return None
         order = {
+            "number": len(self.orders),
             "bar": t,
             "asset": i,
             "target": a.decided,
@@ -368,6 +384,7 @@ class Twin:
         if refusal is None:
             a.order = order
             a.order_target, a.order_share = a.decided if note == "" else 0.0, share
+        return order
 
     # -- fills --------------------------------------------------------------------------------------------
 
@@ -377,7 +394,7 @@ class Twin:
         for i, a in enumerate(self.assets):
             price = float(prices[i]) if is_number(prices[i]) else a.last_close
             equity += a.position * price * self.multiplier(i)
-        ready = [i for i, a in enumerate(self.assets) if a.order and is_number(prices[i])]
+        ready = [i for i, a in enumerate(self.assets) if a.order and is_number(prices[i]) and self.goes(t, i)]
 
         def only_reduces(i):
             quantity, position = self.assets[i].order["quantity"], self.assets[i].position
@@ -398,13 +415,19 @@ class Twin:
             if quantity == 0:
                 order["status"], order["reason"] = "cancelled", NOTHING
                 continue
-            order["status"], order["fill_bar"], order["fill_price"] = "filled", t, price
-            factor = self.factor(t, i)
-            paid, due = self.order_costs(t, i, quantity / factor, price * factor)
-            self.month_units[self.group(i)] = self.month_units.get(self.group(i), 0.0) + abs(
-                quantity / factor
-            )
-            self.book(t, i, quantity, price, reference, paid, due, self.orders.index(order), "order")
+            self.execute(t, i, order, price, reference, "order")
+
+    def goes(self, t, i):
+        """Whether the standing order of an asset fills at the prices that are asked now."""
+        return True
+
+    def execute(self, t, i, order, price, reference, kind):
+        """Fill an order as a whole, and charge what it costs."""
+        order["status"], order["fill_bar"], order["fill_price"] = "filled", t, price
+        raw_units, factor = order["quantity"] / self.factor(t, i), self.factor(t, i)
+        paid, due = self.order_costs(t, i, raw_units, price * factor)
+        self.month_units[self.group(i)] = self.month_units.get(self.group(i), 0.0) + abs(raw_units)
+        self.book(t, i, order["quantity"], price, reference, paid, due, order["number"], kind)
 
     def wish_at_fill(self, t, i, equity, price, reference):
         """Position wanted when sized at the fill price: what the money for the target buys, costs included.
@@ -451,7 +474,7 @@ class Twin:
         a, multiplier = self.assets[i], self.multiplier(i)
         self.money -= quantity * price * multiplier + paid + due
         a.position += quantity
-        half_spread = self.worse(i)[1] if kind == "order" else 0.0
+        half_spread = self.half_spread(i, price, reference, kind, order)
         spread = abs(quantity) * reference * half_spread * multiplier
         self.fills.append(
             {
@@ -469,6 +492,10 @@ class Twin:
                 "kind": kind,
             }
         )
+
+    def half_spread(self, i, price, reference, kind, order):
+        """Part of a fill's price that counts as half the spread, as a fraction."""
+        return self.worse(i)[1] if kind == "order" else 0.0
 
     def close_delisted(self, t):
         for i in range(self.n):
@@ -502,54 +529,3 @@ class Twin:
             f"{k}_bar": f"{k}_time" for k in ("fill", "entry", "exit")
         }
         return frame.rename(columns=names)
-
-
-def fills_to_trades(twin):
-    """Trades of a twin: every fill and every borrow charge goes into the running trade of its asset."""
-    closed, running = [], [None] * twin.n
-    events = [(b["bar"], 0, b) for b in twin.borrowed] + [(f["bar"], 1, f) for f in twin.fills]
-    for bar, kind, event in sorted(events, key=lambda e: e[:2]):  # stable: fills of a bar stay in order
-        i = event["asset"]
-        if kind == 0:
-            running[i]["pnl"] -= event["money"]
-            continue
-        left, multiplier = event["quantity"], twin.multiplier(i)
-        while left != 0:
-            trade = running[i]
-            if trade is None:
-                trade = running[i] = {
-                    "asset": i, "entry_bar": bar, "exit_bar": -1, "quantity": 0.0, "held": 0.0, "in": 0.0, "out": 0.0,
-                    "pnl": 0.0, "commission": 0.0, "fees": 0.0, "open": False,
-                }  # fmt: skip
-            closes = trade["held"] * left < 0
-            part = math.copysign(min(abs(left), abs(trade["held"])), left) if closes else left
-            share, value = part / event["quantity"], abs(part) * event["price"] * multiplier
-            trade["held"] += part
-            trade["quantity"] += 0.0 if closes else part
-            trade["out" if closes else "in"] += value
-            trade["commission"] += event["commission"] * share
-            trade["fees"] += event["fees"] * share
-            trade["pnl"] -= math.copysign(value, part) + (event["commission"] + event["fees"]) * share
-            left = event["quantity"] - part if closes and abs(part) < abs(left) else 0.0
-            if trade["held"] == 0:
-                trade["exit_bar"] = bar
-                closed.append(trade)
-                running[i] = None
-    last = len(twin.equity_series) - 1
-    still_open = []
-    for i, trade in enumerate(running):
-        if trade is not None:
-            value = trade["held"] * twin.assets[i].last_close * twin.multiplier(i)
-            trade |= {
-                "exit_bar": last,
-                "open": True,
-                "pnl": trade["pnl"] + value,
-                "out": trade["out"] + abs(value),
-            }
-            still_open.append(trade)
-    for trade in closed + still_open:
-        size = abs(trade["quantity"]) * twin.multiplier(trade["asset"])
-        trade["entry_price"], trade["exit_price"] = trade["in"] / size, trade["out"] / size
-        trade["return_"] = trade["pnl"] / trade["in"]
-        trade["bars_held"] = trade["exit_bar"] - trade["entry_bar"]
-    return closed + still_open
