@@ -70,6 +70,15 @@ def test_a_strategy_with_a_model_is_refused(tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_strategy_with_orders_inside_the_bar_is_refused_and_not_traded_without_them(tmp_path):
+    source = STRATEGY.replace(
+        "return roc(bars.close, days) > 0.0", "return ql.Signal(bars.close > 0, stop_loss=0.05)"
+    )
+    with pytest.raises(LiveError, match=r"asks for stop_loss; .* does not send them in this version"):
+        make_bundle(tmp_path, walk(), source=source)
+    assert not list(tmp_path.rglob("bundle.json"))
+
+
 def test_a_strategy_that_leans_on_a_file_beside_it_is_refused(tmp_path):
     (tmp_path / "neighbour.py").write_text("LIMIT = 50.0\n")
     with pytest.raises(BundleError, match="one file"):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quantlab.bars import Bars
     from quantlab.live.bundle import Terms
     from quantlab.research.verdict import CheckReport
+    from quantlab.signal import Signal
     from quantlab.strategy import Strategy
 
 __all__ = [
@@ -193,6 +194,7 @@ def promote(
         )
     refuse_bars(bars)
     refuse_terms(terms)
+    refuse_signal(idea.evaluate(bars, params), idea.name)
     evidence = examine(idea, bars, params or {}, terms, cuts=cuts)
     place = Path(out)
     existed = place.exists()
@@ -284,6 +286,21 @@ def refuse_bars(bars: Bars) -> None:
         raise DataError(
             "a changing universe (member) and further fields are not streamed by the broker; such a strategy cannot be "
             "promoted in this version."
+        )
+
+
+def refuse_signal(signal: Signal, name: str) -> None:
+    """Refuse orders inside the bar.
+
+    Raises
+    ------
+    LiveError
+        If the signal asks for any.
+    """
+    if signal.orders_inside_bar:
+        raise LiveError(
+            f"strategy {name} asks for {', '.join(signal.orders_inside_bar)}; the backtest fills such orders, live "
+            "trading does not send them in this version, and to leave them out would be another strategy."
         )
 
 
