@@ -233,8 +233,7 @@ def signal_to_orders(
     """
     if not signal.orders_inside_bar:
         return None
-    counts = (np.nan_to_num(target) != 0.0) & ~np.isnan(bars.close)
-    reader = _Reader(bars, counts, name)
+    reader = _Reader(bars, target, name)
     stop_loss, trailing = (
         reader.level("stop_loss", signal.stop_loss),
         reader.level("trailing_stop", signal.trailing_stop),
@@ -271,7 +270,7 @@ def signal_to_orders(
         order_type=signal.order_type,
     )
     if orders.has_stop:
-        _check_sides(orders, np.nan_to_num(target), bars, name)
+        _check_sides(orders, np.nan_to_num(target).astype(np.float64), bars, name)
     return orders
 
 
@@ -338,8 +337,8 @@ def _frozen(values: NDArray[Any]) -> NDArray[Any]:
 class _Reader:
     """Makes arrays of the members of one signal."""
 
-    def __init__(self, bars: Bars, counts: NDArray[np.bool_], name: str) -> None:
-        self._bars, self._counts, self._name = bars, counts, name
+    def __init__(self, bars: Bars, target: NDArray[Any], name: str) -> None:
+        self._bars, self._target, self._name = bars, target, name
 
     def _array(self, member: str, given: Any, kind: Any = np.float64) -> NDArray[Any]:
         n_bars, n_assets = self._bars.shape
@@ -363,7 +362,10 @@ class _Reader:
         return _frozen(np.full((1, self._bars.n_assets), value, kind))
 
     def _refuse(self, member: str, values: NDArray[np.float64], bad: NDArray[np.bool_], need: str) -> None:
-        bad = bad & self._counts
+        if not bad.any():
+            return
+        # Where nothing is wanted, or there is no bar, nobody reads the value.
+        bad = bad & (np.nan_to_num(self._target) != 0.0) & ~np.isnan(self._bars.close)
         if bad.any():
             t, i = (int(k) for k in np.argwhere(bad)[0])
             value = values[t if len(values) > 1 else 0, i]

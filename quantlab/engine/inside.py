@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,16 @@ TOLERANCE = 0.01
 """Part of the price by which finer bars may lie beyond the bar they are in: consolidated and primary prints differ."""
 
 
+def _frozen(values: NDArray[Any]) -> NDArray[Any]:
+    values = np.ascontiguousarray(values)
+    values.flags.writeable = False
+    return values
+
+
+NO_STEPS = _frozen(np.empty(0, np.int64))
+NO_EDGE = _frozen(np.empty(0, np.uint8))
+
+
 @dataclass(frozen=True, eq=False)
 class Path:
     """How prices go through each bar.
@@ -36,22 +47,31 @@ class Path:
     ----------
     steps : tuple of four ndarrays of shape (n_steps, n_assets)
         Open, high, low and close of each step.
-    first : ndarray of shape (n_bars + 1,)
-        First step of each bar, and the end.
+    first : ndarray of shape (n_bars + 1,) or (0,)
+        First step of each bar, and the end; empty where steps are bars.
     high, low : ndarray of shape (n_bars, n_assets)
         Extremes of each bar's steps.
-    edge : ndarray of uint8 of shape (n_bars,)
-        Which bars begin and end a session.
-    is_finer : bool
-        Whether steps are finer than bars.
+    session : ndarray of shape (n_bars,)
+        Session of each bar.
     """
 
     steps: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
     first: NDArray[np.int64]
     high: NDArray[np.float64]
     low: NDArray[np.float64]
-    edge: NDArray[np.uint8]
-    is_finer: bool
+    session: NDArray[np.int64]
+
+    @property
+    def is_finer(self) -> bool:
+        """Whether steps are finer than bars."""
+        return len(self.first) > 0
+
+    @cached_property
+    def edge(self) -> NDArray[np.uint8]:
+        """Which bars are the first or the last of their session, shape (n_bars,)."""
+        begins = np.diff(self.session, prepend=self.session[0] - 1) != 0
+        ends = np.diff(self.session, append=self.session[-1] + 1) != 0
+        return _frozen((begins * kernel.SESSION_FIRST + ends * kernel.SESSION_LAST).astype(np.uint8))
 
     @classmethod
     def of(cls, bars: Bars, detail: Bars | None) -> Path:
@@ -62,10 +82,10 @@ class Path:
         DataError
             For finer bars that are none, or leave out an asset or a bar; the message names it.
         """
-        edge = _edges_of_sessions(bars)
         if detail is None:
-            first = _frozen(np.arange(bars.n_bars + 1))
-            return cls((bars.open, bars.high, bars.low, bars.close), first, bars.high, bars.low, edge, False)
+            return cls(
+                (bars.open, bars.high, bars.low, bars.close), NO_STEPS, bars.high, bars.low, bars.session
+            )
         finer = _same_assets(detail, bars)
         edges = np.concatenate(([bars.time[0] - _duration_ns(bars)], bars.time))
         first = np.searchsorted(finer.time, edges, "right").astype(np.int64)
@@ -73,20 +93,7 @@ class Path:
         _check_covered(bars, high, low)
         steps = (finer.open, finer.high, finer.low, finer.close)
         high, low = np.fmax(high, bars.high), np.fmin(low, bars.low)
-        return cls(steps, _frozen(first), _frozen(high), _frozen(low), edge, True)
-
-
-def _frozen(values: NDArray[Any]) -> NDArray[Any]:
-    values = np.ascontiguousarray(values)
-    values.flags.writeable = False
-    return values
-
-
-def _edges_of_sessions(bars: Bars) -> NDArray[np.uint8]:
-    """Which bars are the first or the last of their session."""
-    begins = np.diff(bars.session, prepend=bars.session[0] - 1) != 0
-    ends = np.diff(bars.session, append=bars.session[-1] + 1) != 0
-    return _frozen((begins * kernel.SESSION_FIRST + ends * kernel.SESSION_LAST).astype(np.uint8))
+        return cls(steps, _frozen(first), _frozen(high), _frozen(low), bars.session)
 
 
 def _duration_ns(bars: Bars) -> int:
@@ -185,7 +192,7 @@ def orders_to_levels(orders: OrdersInside, path: Path) -> kernel.Levels:
         time_stop=orders.time_stop,
         rank=orders.rank,
         asked=_frozen(asked),
-        edge=path.edge,
+        edge=path.edge if orders.tif == "day" or orders.order_type != "market" else NO_EDGE,
         path=path.steps,
         path_from=path.first,
         high=path.high,

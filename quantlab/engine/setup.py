@@ -334,7 +334,8 @@ class Setup:
         rules, bars = self.rules[0][0], self.bars
         return (
             bars.n_assets == 1
-            and bool(np.isfinite(bars.close).all() and np.isfinite(bars.open).all())
+            and len(bars.presence) == 0
+            and not np.isnan(bars.close[:1]).any()
             and not (rules["cash_account"] or self.table.accrues)
             and rules["rebalance"] == order.ON_CHANGE
             and len(self.table.month_from) == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from quantlab.gateway.account import INITIAL_MARGIN, TOLERANCE
 from quantlab.gateway.contracts import Refusal
+from quantlab.gateway.orders import FILLED, MARKET_ON_CLOSE, has_limit, has_stop, is_trailing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
     from quantlab.gateway.orders import Order
     from quantlab.wire.messages import OrderTicket
 
-__all__ = ["TIMES_IN_FORCE", "needs_more_margin", "ticket_refusal"]
+__all__ = [
+    "NOISE",
+    "TIMES_IN_FORCE",
+    "change_refusal",
+    "ended_refusal",
+    "needs_more_margin",
+    "parent_refusal",
+    "ticket_refusal",
+]
 
-ORDER_TYPES = ("MKT", "LMT")
+ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT", "TRAIL", "MOC")
 TIMES_IN_FORCE = ("DAY", "GTC", "IOC", "FOK", "OPG")
+TRIGGER_METHODS = frozenset({0, 1, 2, 3, 4, 7, 8})
+"""What TWS knows; here every stop is triggered by the price of the path."""
+
 NOISE = 1e-9
 """Part of a tick or a lot that is representation."""
 
@@ -75,14 +87,20 @@ def _attribute_refusal(ticket: OrderTicket) -> Refusal | None:
     ):
         if given:
             return Refusal(code, f"The '{name}' order attribute is not supported.")
-    if ticket.parent_id or ticket.oca_group:
-        return Refusal(
-            201, "Order rejected - reason: brackets and groups of orders are not simulated by this gateway"
-        )
     if ticket.algo_strategy or ticket.cash_quantity:
         return Refusal(
             201, "Order rejected - reason: algorithms and cash quantities are not simulated by this gateway"
         )
+    if ticket.hedge_type or ticket.adjusted_order_type not in {"", "None"}:
+        return Refusal(
+            201, "Order rejected - reason: hedges and adjusted stops are not simulated by this gateway"
+        )
+    if ticket.oca_type not in {0, 1, 2, 3}:
+        return Refusal(321, f"Error validating request: OCA type {ticket.oca_type} is not 1, 2 or 3.")
+    if ticket.trigger_method not in TRIGGER_METHODS:
+        return Refusal(146, "Invalid trigger method.")
+    if ticket.what_if and not ticket.transmit:
+        return Refusal(413, "What-if order should have the transmit flag set to true.")
     return None
 
 
@@ -90,7 +108,7 @@ def _kind_refusal(ticket: OrderTicket) -> Refusal | None:
     if ticket.order_type not in ORDER_TYPES:
         return Refusal(
             387,
-            f"Unsupported order type {ticket.order_type!r}: this gateway simulates {' and '.join(ORDER_TYPES)}.",
+            f"Unsupported order type {ticket.order_type!r}: this gateway simulates {', '.join(ORDER_TYPES)}.",
         )
     if ticket.tif not in {"", *TIMES_IN_FORCE}:
         return Refusal(
@@ -98,21 +116,92 @@ def _kind_refusal(ticket: OrderTicket) -> Refusal | None:
             f"Error validating request: time in force {ticket.tif!r} is not simulated; "
             f"{', '.join(TIMES_IN_FORCE)} are.",
         )
+    if ticket.order_type == MARKET_ON_CLOSE and ticket.tif not in {"", "DAY"}:
+        return Refusal(113, "The Tif option should be set to DAY for MOC and LOC orders.")
+    if ticket.tif == "OPG" and (has_stop(ticket) or is_trailing(ticket)):
+        return Refusal(111, f"The TIF (OPG) and the order type ({ticket.order_type}) are incompatible.")
     return None
 
 
 def _price_refusal(ticket: OrderTicket, listing: Listing) -> Refusal | None:
-    if ticket.order_type != "LMT":
-        return None
-    limit = ticket.limit_price
-    if limit is None or not (math.isfinite(limit) and limit > 0.0):
-        return Refusal(321, "Error validating request: a limit order needs a limit price above zero.")
-    steps = limit / listing.tick
+    refusal = None
+    if has_limit(ticket):
+        refusal = _off_grid("limit", ticket.limit_price, listing)
+    if refusal is None and has_stop(ticket):
+        refusal = _off_grid("stop", ticket.aux_price, listing)
+    if refusal is None and is_trailing(ticket):
+        refusal = _trail_refusal(ticket)
+        if refusal is None and ticket.trail_stop_price:
+            refusal = _off_grid("first stop", ticket.trail_stop_price, listing)
+    return refusal
+
+
+def _trail_refusal(ticket: OrderTicket) -> Refusal | None:
+    """Why a trailing order cannot be taken; its amount need not be on the tick, since its level is rounded."""
+    amount, percent = ticket.aux_price or 0.0, ticket.trailing_percent or 0.0
+    if amount and percent:
+        return Refusal(
+            321, "Error validating request: a trailing order has an amount or a percentage, not both."
+        )
+    if not amount and not percent:
+        return Refusal(158, "You must specify an offset amount or a percent offset value.")
+    if percent and not 0.0 < percent < 100.0:
+        return Refusal(159, "The percent offset value must be between 0% and 100%.")
+    if amount and not (math.isfinite(amount) and amount > 0.0):
+        return Refusal(321, f"Error validating request: the trailing amount {amount!r} is not above zero.")
+    return None
+
+
+def _off_grid(name: str, price: float | None, listing: Listing) -> Refusal | None:
+    """Why a price cannot be taken, or None."""
+    if price is None or not (math.isfinite(price) and price > 0.0):
+        return Refusal(321, f"Error validating request: this order type needs a {name} price above zero.")
+    steps = price / listing.tick
     if abs(steps - round(steps)) > NOISE * max(1.0, steps):
         return Refusal(
             110,
             f"The price does not conform to the minimum price variation for this contract, {listing.tick:g}.",
         )
+    return None
+
+
+def ended_refusal(order: Order) -> Refusal:
+    """Why an order that has ended may not be changed."""
+    if order.status == FILLED:
+        return Refusal(104, "Cannot modify a filled order.")
+    return Refusal(103, "Duplicate order id")
+
+
+def change_refusal(order: Order, ticket: OrderTicket, listing: Listing) -> Refusal | None:
+    """Why a standing order may not be changed so, or None.
+
+    Its side, its type, its contract, its parent and its group stay as they were; a parent or a group that is not given
+    again is not changed.
+    """
+    own = order.ticket
+    parent_id = ticket.parent_id or own.parent_id
+    same = (ticket.action, ticket.order_type, parent_id) == (own.action, own.order_type, own.parent_id)
+    if listing.column != order.column or not same:
+        return Refusal(105, "Order being modified does not match original order")
+    if ticket.oca_group not in {"", order.group}:
+        return Refusal(10326, "OCA group revision is not allowed.")
+    if ticket.oca_type not in {0, own.oca_type, order.group_type}:
+        return Refusal(10327, "OCA group type revision is not allowed.")
+    if ticket.quantity <= order.filled:
+        return Refusal(201, f"Order rejected - reason: {order.filled:g} units have filled already")
+    return None
+
+
+def parent_refusal(ticket: OrderTicket, parent: Order | None, listing: Listing) -> Refusal | None:
+    """Why an order may not hang on another one, or None."""
+    if parent is None or parent.done:
+        return Refusal(135, f"Can't find order with id ={ticket.parent_id}")
+    if parent.column != listing.column:
+        return Refusal(
+            201, "Order rejected - reason: a child is for the contract of its parent in this gateway"
+        )
+    if ticket.quantity != parent.ticket.quantity:
+        return Refusal(405, "The child order quantity should be equivalent to the parent order size.")
     return None
 
 

@@ -139,7 +139,7 @@ class Listings:
             contract=listing.contract,
             market_name=listing.contract.trading_class,
             min_tick=listing.tick,
-            order_types="DAY,GTC,IOC,LMT,MKT,OPG",
+            order_types="DAY,FOK,GTC,IOC,LMT,MKT,MOC,OPG,STP,STPLMT,TRAIL",
             valid_exchanges=",".join(dict.fromkeys(exchanges)),
             long_name=f"{listing.long_name} ({SYNTHETIC})",
             industry=listing.industry,

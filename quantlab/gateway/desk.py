@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from quantlab.gateway.admission import needs_more_margin, ticket_refusal
+from quantlab.gateway.admission import (
+    NOISE,
+    change_refusal,
+    ended_refusal,
+    needs_more_margin,
+    parent_refusal,
+    ticket_refusal,
+)
 from quantlab.gateway.contracts import Listing, Refusal, in_zone, tws_zone
+from quantlab.gateway.fills import Event
 from quantlab.gateway.grid import CLOSE, OPEN, Moment, is_among
+from quantlab.gateway.groups import (
+    CANCEL_ALL,
+    children_of,
+    counted,
+    join_group,
+    partners_of,
+    released_with,
+)
+from quantlab.gateway.matching import Match
 from quantlab.gateway.orders import (
+    AT_ONCE,
     CANCELLED,
     FILLED,
     HELD,
@@ -17,6 +36,7 @@ from quantlab.gateway.orders import (
     SUBMITTED,
     Execution,
     Order,
+    has_stop,
 )
 from quantlab.gateway.statements import commission_report, execution_data, open_order, order_status
 from quantlab.wire.messages import ErrorMessage
@@ -28,10 +48,10 @@ if TYPE_CHECKING:
     from quantlab.gateway.charges import Charges
     from quantlab.gateway.clock import Clock
     from quantlab.gateway.contracts import Listings
+    from quantlab.gateway.faults import Faults
     from quantlab.gateway.fills import Fills
-    from quantlab.gateway.matching import Match
     from quantlab.gateway.tape import Tape
-    from quantlab.wire.messages import CancelOrder, Message, PlaceOrder
+    from quantlab.wire.messages import CancelOrder, Message, OpenOrder, OrderTicket, PlaceOrder
 
 __all__ = ["Desk", "Outbox"]
 
@@ -62,6 +82,8 @@ class Desk:
         How orders fill.
     outbox : Outbox
         Where messages go.
+    faults : Faults
+        How much of an order may fill at once.
     read_only : bool
         Refuse every order.
     """
@@ -76,6 +98,7 @@ class Desk:
         *,
         fills: Fills,
         outbox: Outbox,
+        faults: Faults,
         read_only: bool = False,
     ) -> None:
         self.tape, self.listings, self.charges, self.account, self.clock = (
@@ -85,13 +108,14 @@ class Desk:
             account,
             clock,
         )
-        self.fills, self._outbox, self._read_only = fills, outbox, read_only
+        self.fills, self._outbox, self._faults, self._read_only = fills, outbox, faults, read_only
         self.orders: dict[tuple[int, int], Order] = {}
         self.executions: list[Execution] = []
         self.next_perm_id = FIRST_PERM_ID
         self.last_order_id: dict[int, int] = {}
         self.changed: set[tuple[int, int]] = set()
         self._standing: dict[tuple[int, int], Order] = {}
+        self._spent: set[str] = set()
 
     # -- looking ---------------------------------------------------------------------------------------
 
@@ -117,6 +141,8 @@ class Desk:
             self.next_perm_id = max(self.next_perm_id, order.perm_id + 1)
             if not order.done:
                 self._standing[key] = order
+            if order.status == FILLED and order.group:
+                self._spent.add(order.group)
         self.executions = executions
 
     def next(self) -> Moment | None:
@@ -130,94 +156,155 @@ class Desk:
         key = client_id, message.order_id
         existing = self.orders.get(key)
         listing = self.listings.one(message.contract)
-        refusal = READ_ONLY if self._read_only else None
-        if refusal is None and existing is None and message.order_id < self.next_order_id(client_id):
-            refusal = Refusal(103, "Duplicate order id")
-        if refusal is None and existing is not None:
-            refusal = _change_refusal(existing, message, listing)
-        if refusal is None and isinstance(listing, Refusal):
-            refusal = listing
-        if refusal is None and isinstance(listing, Listing):
-            refusal = ticket_refusal(message.order, listing, self.account.name)
+        refusal = self._refusal(key, message, listing)
         if refusal is not None or not isinstance(listing, Listing) or listing.column is None:
             refused = refusal or Refusal(200, "No security definition has been found for the request")
             self._say(key, refused)
             return
         ticket = replace(message.order, tif=message.order.tif or "DAY", account=self.account.name)
-        standing = [o for o in self._standing.values() if o is not existing and o.status != HELD]
-        remaining = ticket.quantity - (existing.filled if existing else 0.0)
-        signed = remaining if ticket.action == "BUY" else -remaining
-        if self.tape.price(listing.column, self.clock.moment) is None:
-            short = Refusal(201, "Order rejected - reason: no prices of this contract yet")
-        else:
-            margin = needs_more_margin(self.account, standing, listing.column, signed, self.price)
-            short = margin or Refusal(0, "")
+        if existing is not None and not ticket.what_if:
+            self._change(existing, ticket)
+            return
         order = Order(
             client_id, message.order_id, self.next_perm_id, listing.column, ticket, self.clock.now_ns
         )
         if ticket.what_if:
-            self._what_if(order, short)
-        elif existing is not None:
-            self._change(existing, ticket, short)
+            self._what_if(order)
         else:
-            self._admit(order, short)
+            self._enter(order)
 
-    def _admit(self, order: Order, short: Refusal) -> None:
-        """Enter a new order in the books; one that the account cannot carry ends at once."""
-        key = order.client_id, order.order_id
+    def _refusal(
+        self, key: tuple[int, int], message: PlaceOrder, listing: Listing | Refusal
+    ) -> Refusal | None:
+        """Why an order or a change is refused at once, or None; what is refused leaves its number free."""
+        existing, ticket = self.orders.get(key), message.order
+        if self._read_only:
+            return READ_ONLY
+        if existing is None and message.order_id < self.next_order_id(key[0]):
+            return Refusal(103, "Duplicate order id")
+        if existing is not None and existing.done:
+            return ended_refusal(existing)
+        if isinstance(listing, Refusal):
+            return listing
+        refusal = ticket_refusal(ticket, listing, self.account.name)
+        if refusal is None and existing is not None:
+            refusal = change_refusal(existing, ticket, listing)
+        if refusal is None and ticket.parent_id:
+            parent = self.orders.get((key[0], ticket.parent_id))
+            refusal = parent_refusal(ticket, parent, listing)
+        return refusal
+
+    def _shortage(self, order: Order, ticket: OrderTicket) -> Refusal | None:
+        """Why the account cannot carry an order with a ticket, or None."""
+        if self.tape.price(order.column, self.clock.moment) is None:
+            return Refusal(201, "Order rejected - reason: no prices of this contract yet")
+        if order.group in self._spent:
+            return Refusal(
+                201, f"Order rejected - reason: an order of the OCA group {order.group} has filled"
+            )
+        parent = self.orders.get((order.client_id, ticket.parent_id))
+        if parent is not None and parent.side != order.side:
+            return None
+        others = [o for o in self._standing.values() if o is not order and o.perm_id != order.perm_id]
+        signed = order.side * (ticket.quantity - order.filled)
+        standing = counted(others, self.account.quantity)
+        return needs_more_margin(self.account, standing, order.column, signed, self.price)
+
+    def _enter(self, order: Order) -> None:
+        """Enter a new order in the books; it goes out with what waits for it, unless it is not to be sent yet."""
         self.next_perm_id += 1
-        self.orders[key] = order
+        self.orders[order.key] = self._standing[order.key] = order
         self.last_order_id[order.client_id] = max(self.last_order_id.get(order.client_id, 0), order.order_id)
-        self.changed.add(key)
-        if short.code:
-            order.status, order.reason, order.done_ns = INACTIVE, short.text, self.clock.now_ns
+        self.changed.add(order.key)
+        parent = (
+            self.orders.get((order.client_id, order.ticket.parent_id)) if order.ticket.parent_id else None
+        )
+        join_group(order, parent)
+        order.status = HELD
+        if order.ticket.transmit:
+            self._release(order)
+        else:
             self._report(order)
-            self._say(key, short)
-            return
-        self._standing[key] = order
-        if not order.ticket.transmit:
-            order.status = HELD
-            self._report(order)
-            return
-        self._start(order)
+
+    def _release(self, order: Order) -> None:
+        """Send an order, and what goes out with it; one that the account cannot carry ends, and its children with it."""
+        for each in released_with(order, self._standing.values()):
+            if each.done:
+                continue
+            self.changed.add(each.key)
+            short = self._shortage(each, each.ticket)
+            if short is None:
+                self._start(each)
+                continue
+            each.status, each.reason, each.done_ns = INACTIVE, short.text, self.clock.now_ns
+            self._standing.pop(each.key, None)
+            self._report(each)
+            self._say(each.key, short)
+            self._end_children(each, "its parent was rejected")
 
     def _start(self, order: Order) -> None:
-        """Let an order work: at once in a session, else from the next open on."""
+        """Let an order work: at once in a session, else from the next open on; a child when its parent has filled."""
         order.status = PRESUBMITTED
+        if order.waits:
+            self._report(order)
+            return
         self.fills.start(order, self.clock.moment)
+        self._show_work(order)
+
+    def _show_work(self, order: Order) -> None:
+        """Report an order that works, with what its owner should know of it."""
         hours = self.tape.market.hours
         waits = order.session < hours.day.size and hours.open_ns[order.session] > self.clock.now_ns
-        key = order.client_id, order.order_id
         if waits:
-            self._say(key, _waiting(int(hours.open_ns[order.session]), self.tape.market.zone))
+            self._say(order.key, _waiting(int(hours.open_ns[order.session]), self.tape.market.zone))
         if order.ticket.outside_rth:
             self._say(
-                key, Refusal(2109, "Order event warning: outsideRth is ignored; orders fill in sessions.")
+                order.key,
+                Refusal(2109, "Order event warning: outsideRth is ignored; orders fill in sessions."),
             )
         self._report(order)
-        if order.limit is not None and not waits:
+        if order.rests and not waits:
             order.status = SUBMITTED
             self._report(order)
 
-    def _change(self, order: Order, ticket: object, short: Refusal) -> None:
-        """Change a standing order, which keeps its number for all clients."""
-        key = order.client_id, order.order_id
-        if short.code:
-            self._say(key, short)
+    def _change(self, order: Order, ticket: OrderTicket) -> None:
+        """Change a standing order, which keeps its number for all clients, its parent and its group."""
+        before = order.ticket
+        ticket = replace(
+            ticket, parent_id=before.parent_id, oca_group=before.oca_group, oca_type=before.oca_type
+        )
+        if order.status != HELD and (short := self._shortage(order, ticket)) is not None:
+            self._say(order.key, short)
             return
-        order.ticket = ticket  # type: ignore[assignment]  # the caller made it an OrderTicket
-        self.changed.add(key)
-        if order.ticket.transmit or order.status != HELD:
-            self._start(order)
-        else:
+        order.ticket = ticket
+        self.changed.add(order.key)
+        if has_stop(ticket) and ticket.aux_price != before.aux_price:
+            order.triggered = False
+        self._resize_children(order)
+        if order.status == HELD and ticket.transmit:
+            self._release(order)
+        elif order.status == HELD or order.waits:
             self._report(order)
+        else:
+            order.status = PRESUBMITTED
+            self.fills.revise(order, self.clock.moment, before)
+            self._show_work(order)
 
-    def _what_if(self, order: Order, short: Refusal) -> None:
+    def _resize_children(self, order: Order) -> None:
+        """Give children that wait for an order its quantity."""
+        for child in children_of(order, self._standing.values()):
+            if child.waits and child.ticket.quantity != order.ticket.quantity:
+                child.ticket = replace(child.ticket, quantity=order.ticket.quantity)
+                self.changed.add(child.key)
+                self._report(child)
+
+    def _what_if(self, order: Order) -> None:
         """Say what an order would cost and need, and forget it."""
-        if short.code:
-            self._say((order.client_id, order.order_id), short)
+        short = self._shortage(order, order.ticket)
+        if short is not None:
+            self._say(order.key, short)
             return
-        price = order.limit or self.price(order.column)
+        price = order.limit or order.stop or self.price(order.column)
         charge = self.charges.estimate(order.column, self._day(), order.quantity, price)
         contract = self.listings.by_column(order.column).contract
         worth = abs(self.account.worth(order.column, order.quantity, price))
@@ -248,16 +335,22 @@ class Desk:
             self._say((client_id, -1), READ_ONLY)
             return
         for order in self.standing:
-            self._end(order, "")
+            if not order.done:  # a child ends with its parent
+                self._end(order, "")
 
     def _end(self, order: Order, reason: str) -> None:
-        """Cancel a standing order."""
-        key = order.client_id, order.order_id
+        """Cancel a standing order, and the children that wait for it."""
         order.status, order.reason, order.done_ns = CANCELLED, reason, self.clock.now_ns
-        self._standing.pop(key, None)
-        self.changed.add(key)
-        self._say(key, Refusal(202, f"Order Canceled - reason:{reason}"))
+        self._standing.pop(order.key, None)
+        self.changed.add(order.key)
+        self._say(order.key, Refusal(202, f"Order Canceled - reason:{reason}"))
         self._outbox.to(order.client_id, order_status(order))
+        self._end_children(order, "its parent was cancelled")
+
+    def _end_children(self, order: Order, reason: str) -> None:
+        for child in children_of(order, list(self._standing.values())):
+            if child.waits and not child.done:
+                self._end(child, reason)
 
     # -- time passes -----------------------------------------------------------------------------------
 
@@ -267,30 +360,43 @@ class Desk:
         if moment.phase == OPEN and is_among(hours.open_ns, moment.time_ns):
             self.account.begin_session()
         if self._standing:
-            working = [o for o in self._standing.values() if o.working]
-            for order, match in self.fills.at(moment, working, self.account.quantity):
-                if match is None:
+            for order, what in self.fills.at(moment, self._working, self.account.quantity):
+                if isinstance(what, Match):
+                    self._fill(order, what)
+                elif what is Event.MISSED:
                     self._end(order, "not filled at once")
                 else:
-                    self._fill(order, match)
+                    self._note(order, what)
             if moment.phase == OPEN:
                 self._submit(moment)
         if moment.phase == CLOSE and is_among(hours.close_ns, moment.time_ns):
             self._close_session(int(hours.close_ns.searchsorted(moment.time_ns)))
 
+    def _working(self) -> list[Order]:
+        return [o for o in self._standing.values() if o.working]
+
+    def _note(self, order: Order, event: Event) -> None:
+        """Keep what happened to an order; an order that was triggered is at the exchange from now on."""
+        self.changed.add(order.key)
+        if event is Event.TRIGGERED:
+            order.status = SUBMITTED
+            self._report(order)
+
     def _submit(self, moment: Moment) -> None:
         """Limits that waited for the session's open work from it on."""
         number = self.tape.market.hours.at(moment.time_ns)
         for order in self.standing:
-            waited = order.status == PRESUBMITTED and order.limit is not None
+            waited = order.status == PRESUBMITTED and order.rests and not order.waits
             if waited and number is not None and order.session <= number:
                 order.status = SUBMITTED
+                self.changed.add(order.key)
                 self._report(order)
 
     def _close_session(self, number: int) -> None:
-        """End day orders, and mark the account."""
+        """End day orders, and mark the account; the day of a child begins when its parent has filled."""
         for order in self.standing:
-            if order.ticket.tif != "GTC" and order.session <= number and order.status != HELD:
+            day_is_over = order.ticket.tif != "GTC" and order.session <= number and not order.waits
+            if day_is_over and order.status != HELD and not order.done:
                 self._end(order, "the session has ended")
         self.account.end_session(self.price)
 
@@ -302,16 +408,47 @@ class Desk:
         return int(hours.day[min(number, hours.day.size - 1)])
 
     def _fill(self, order: Order, match: Match) -> None:
-        """Book one execution of all that remains, and report it as TWS does."""
-        quantity = order.side * order.remaining
+        """Book one execution, report it as TWS does, and do to other orders what follows from it."""
+        units = self._units(order)
+        share = units / order.remaining
+        execution = self._book(order, order.side * units, match)
+        if order.remaining == 0.0:
+            order.status, order.done_ns = FILLED, self.clock.now_ns
+            self._standing.pop(order.key, None)
+        else:
+            order.status = SUBMITTED
+        self.changed.add(order.key)
+        for message in self._filled_messages(order, execution):
+            self._outbox.to(order.client_id, message)
+        self._outbox.filled(order.column)
+        self._settle_group(order, share)
+        if order.done:
+            self._activate_children(order)
+        elif order.ticket.tif in AT_ONCE:
+            self._end(order, "the rest was not filled at once")
+        else:
+            self.fills.activate(order, self.clock.moment, None)
+
+    def _units(self, order: Order) -> float:
+        """Units of the next execution: all that remain, unless the faults say less."""
+        most = self._faults.fill_at_most
+        if most is None or order.ticket.tif == "FOK":
+            return order.remaining
+        return min(order.remaining, most)
+
+    def _book(self, order: Order, quantity: float, match: Match) -> Execution:
+        """Enter an execution of signed `quantity` in the books."""
         charge = self.charges.charge(order.column, self._day(), quantity, match.price)
+        cost = charge.commission + charge.fees
         realized = self.account.book(order.column, quantity, match.price, charge)
-        order.filled, order.average_price, order.last_price = order.ticket.quantity, match.price, match.price
-        order.status, order.commission = FILLED, charge.commission + charge.fees
-        order.done_ns = self.clock.now_ns
-        key = order.client_id, order.order_id
-        self._standing.pop(key, None)
-        self.changed.add(key)
+        before, order.filled = order.filled, order.filled + abs(quantity)
+        if before == 0.0:
+            order.average_price = match.price
+        else:
+            paid = order.average_price * before + match.price * abs(quantity)
+            order.average_price = paid / order.filled
+        order.last_price = match.price
+        order.commission = cost + (order.commission or 0.0)
         execution = Execution(
             exec_id=f"0000e0d5.{order.perm_id:08x}.{len(self.executions) + 1:02d}.01",
             order_ref=order.ticket.order_ref,
@@ -321,7 +458,7 @@ class Desk:
             perm_id=order.perm_id,
             quantity=quantity,
             price=match.price,
-            commission=charge.commission + charge.fees,
+            commission=cost,
             fees=charge.fees,
             realized_pnl=realized,
             time_ns=self.clock.now_ns,
@@ -335,9 +472,33 @@ class Desk:
             average_price=order.average_price,
         )
         self.executions.append(execution)
-        for message in self._filled_messages(order, execution):
-            self._outbox.to(order.client_id, message)
-        self._outbox.filled(order.column)
+        return execution
+
+    def _settle_group(self, order: Order, share: float) -> None:
+        """End the others of an order's group when it has filled; when a `share` of it has, reduce or end them."""
+        if order.group and order.done:
+            self._spent.add(order.group)
+        for other in partners_of(order, list(self._standing.values())):
+            lot = self.listings.by_column(other.column).lot
+            left = math.floor(other.remaining * (1.0 - share) / lot + NOISE) * lot
+            if order.done or order.group_type == CANCEL_ALL or left <= 0.0:
+                self._end(other, f"an order of its group has filled: {order.order_id}")
+            else:
+                other.ticket = replace(other.ticket, quantity=other.filled + left)
+                self.changed.add(other.key)
+                self._report(other)
+
+    def _activate_children(self, order: Order) -> None:
+        """Let the children of an order that has filled work."""
+        for child in children_of(order, list(self._standing.values())):
+            if not child.waits:
+                continue
+            child.waits = False
+            self.changed.add(child.key)
+            if child.status != HELD:
+                self.fills.activate(child, self.clock.moment, order.average_price)
+                child.status = SUBMITTED if child.rests else PRESUBMITTED
+                self._report(child)
 
     def _filled_messages(self, order: Order, execution: Execution) -> Iterator[Message]:
         """Yield what TWS sends of a fill, in its sequence: the last status comes twice."""
@@ -354,24 +515,16 @@ class Desk:
     def _say(self, key: tuple[int, int], refusal: Refusal) -> None:
         self._outbox.to(key[0], ErrorMessage(key[1], refusal.code, refusal.text))
 
+    def open_order(self, order: Order) -> OpenOrder:
+        """Say what a standing order is now."""
+        self.fills.refresh(order, self.clock.moment)
+        contract = self.listings.by_column(order.column).contract
+        return open_order(order, contract, self.account, self.price)
+
     def _report(self, order: Order) -> None:
         """Send an order and its status to its owner."""
-        contract = self.listings.by_column(order.column).contract
-        self._outbox.to(order.client_id, open_order(order, contract, self.account, self.price))
+        self._outbox.to(order.client_id, self.open_order(order))
         self._outbox.to(order.client_id, order_status(order))
-
-
-def _change_refusal(order: Order, message: PlaceOrder, listing: Listing | Refusal) -> Refusal | None:
-    """Why an order that has this number may not be changed so, or None."""
-    if order.status == FILLED:
-        return Refusal(104, "Cannot modify a filled order.")
-    if order.done:
-        return Refusal(103, "Duplicate order id")
-    same = isinstance(listing, Listing) and listing.column == order.column
-    ticket = message.order
-    if not same or (ticket.action, ticket.order_type) != (order.ticket.action, order.ticket.order_type):
-        return Refusal(105, "Order being modified does not match original order")
-    return None
 
 
 def _waiting(open_ns: int, zone: str) -> Refusal:

@@ -24,6 +24,11 @@ class Faults:
     Assign to ``on_send``, or subclass and override it, to lose, double, delay or reorder what is sent. It runs in
     the gateway's thread and must not block.
 
+    Attributes
+    ----------
+    fill_at_most : float or None
+        Units that one execution has at most; what is left of the order fills at its next chance. None fills all at once.
+
     Examples
     --------
     >>> from quantlab.wire.messages import OrderStatus
@@ -33,6 +38,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._cuts: dict[type, tuple[int, str]] = {}
+        self.fill_at_most: float | None = None
 
     def on_send(self, message: Message, session: Session) -> Iterable[Message]:  # noqa: ARG002  # a hook
         """Messages that are sent in the place of one."""

@@ -7,15 +7,70 @@ attributed: ``price = reference + latency_move + side * (half_spread + slippage)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from quantlab.gateway.charges import Charges
 
-__all__ = ["BARS", "QUOTES", "Match", "at_limit", "at_open", "at_quote", "limit_mid"]
+__all__ = [
+    "BARS",
+    "BY_LIMIT",
+    "BY_STOP",
+    "QUOTES",
+    "Match",
+    "Met",
+    "Terms",
+    "at_limit",
+    "at_open",
+    "at_quote",
+    "is_touched",
+    "limit_mid",
+    "meet_open",
+    "meet_rest",
+    "trail_level",
+]
 
 BARS, QUOTES = "bars", "quotes"
 """The two ways to fill."""
+
+BY_LIMIT, BY_STOP = "limit", "stop"
+"""How an order inside a bar came to fill: at its limit, or at the market once its stop was touched."""
+
+
+class Terms(NamedTuple):
+    """Prices that an order waits for.
+
+    Parameters
+    ----------
+    stop : float or None
+        Touched by the price, it makes a market order, or with a limit a limit order. None without one.
+    limit : float or None
+        Price that a fill never goes beyond.
+    triggered : bool
+        Whether the stop was touched before.
+    """
+
+    stop: float | None
+    limit: float | None
+    triggered: bool = False
+
+
+class Met(NamedTuple):
+    """What came of an order that met a price.
+
+    Parameters
+    ----------
+    reference : float or None
+        Price that it fills at, before costs; None if it does not fill.
+    way : str
+        `BY_LIMIT` or `BY_STOP`, if it fills; else empty.
+    triggered : bool
+        Whether its stop has been touched, now or before.
+    """
+
+    reference: float | None
+    way: str
+    triggered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +82,10 @@ class Match:
     price : float
         What is paid or received.
     reference : float
-        The open of the bar, or the middle of the quotes when the order could first have traded.
+        The open of the bar, the level of a stop that fills inside one, or the middle of the quotes when the order
+        could first have traded.
     mid : float
-        Middle of the quotes at the fill; the open, or the limit, where bars fill.
+        Middle of the quotes at the fill; where bars fill the open, the limit, or the level of the stop.
     half_spread, slippage : float
         By how much the price is worse than the middle because of the spread, and because of slippage.
     rounding : float
@@ -49,8 +105,87 @@ class Match:
         return self.mid - self.reference
 
 
+# -- the rule of orders inside a bar -------------------------------------------------------------------------
+
+
+def is_touched(side: int, stop: float, price: float) -> bool:
+    """Whether a price is at a stop or beyond it: at or above it for a buy, at or below it for a sale."""
+    return side * price >= side * stop
+
+
+def meet_open(side: int, opened: float, terms: Terms) -> Met:
+    """Let an order meet the open of a bar.
+
+    Parameters
+    ----------
+    side : {1, -1}
+        Buy or sell.
+    opened : float
+        The open.
+    terms : Terms
+        Stop, limit, or both.
+
+    Returns
+    -------
+    Met
+        It fills at the open if that is at its stop or beyond, and within its limit. A stop-limit whose open is beyond
+        the limit is triggered, and its limit stands.
+    """
+    stop, limit, triggered = terms
+    if stop is not None and not triggered:
+        if not is_touched(side, stop, opened):
+            return Met(None, "", triggered=False)
+        triggered = True
+    if limit is not None and not side * opened <= side * limit:
+        return Met(None, "", triggered)
+    return Met(opened, BY_LIMIT if stop is None else BY_STOP, triggered)
+
+
+def meet_rest(side: int, dear: float, cheap: float, closed: float, terms: Terms) -> Met:
+    """Let an order that did not fill at the open meet the rest of the bar.
+
+    Parameters
+    ----------
+    side : {1, -1}
+        Buy or sell.
+    dear, cheap : float
+        The bar's extremes as the order sees them: high and low for a buy, low and high for a sale.
+    closed : float
+        The close.
+    terms : Terms
+        Stop, limit, or both.
+
+    Returns
+    -------
+    Met
+        A stop fills at its level if the bar touches it. A limit fills at its level if the bar goes through it. A
+        stop-limit does as its stop does where the limit lies beyond the stop. Where the price has to come back for the
+        limit, it fills there only if the close is through it, for only then it came back for certain.
+    """
+    stop, limit, triggered = terms
+    if stop is not None and not triggered:
+        if not is_touched(side, stop, dear):
+            return Met(None, "", triggered=False)
+        if limit is None or side * limit >= side * stop:
+            return Met(stop, BY_STOP, triggered=True)
+        triggered, cheap = True, closed
+    if limit is None or not side * cheap < side * limit:
+        return Met(None, "", triggered)
+    return Met(limit, BY_LIMIT, triggered)
+
+
+def trail_level(side: int, extreme: float, amount: float | None, fraction: float | None) -> float:
+    """Level of a trailing stop, before it is rounded: `amount`, or a `fraction` of the price, from the best price."""
+    if amount is not None:
+        return extreme + side * amount
+    return extreme * (1.0 + side * (fraction or 0.0))
+
+
+# -- prices --------------------------------------------------------------------------------------------------
+
+
 def at_open(charges: Charges, column: int, side: int, opened: float, limit: float | None) -> Match | None:
-    """Fill at a bar's open, by the engine's rule; None where a limit is not reached there.
+    """Fill at a bar's open or at the level of a stop, by the engine's rule; None where a limit is not reached there.
 
     Parameters
     ----------
@@ -61,7 +196,7 @@ def at_open(charges: Charges, column: int, side: int, opened: float, limit: floa
     side : {1, -1}
         Buy or sell.
     opened : float
-        The open.
+        The open, the close that a market order fills at, or the level of the stop.
     limit : float or None
         Price that a fill never goes beyond; it must be met by the open itself.
     """
@@ -75,22 +210,8 @@ def at_open(charges: Charges, column: int, side: int, opened: float, limit: floa
     return Match(price, opened, opened, opened * half, opened * slippage, price - exact)
 
 
-def at_limit(side: int, opened: float, extreme: float, limit: float) -> Match | None:
-    """Fill at a limit that a bar trades through; None where it only touches it, or does not get there.
-
-    Parameters
-    ----------
-    side : {1, -1}
-        Buy or sell.
-    opened : float
-        The bar's open, which is the reference.
-    extreme : float
-        Its low for a buy, its high for a sale.
-    limit : float
-        The limit.
-    """
-    if not side * extreme < side * limit:
-        return None
+def at_limit(opened: float, limit: float) -> Match:
+    """Fill inside a bar at a limit that it trades through; the bar's open is the reference."""
     return Match(limit, opened, limit, 0.0, 0.0, 0.0)
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from quantlab.gateway.matching import Terms
 from quantlab.wire.messages import OrderTicket
 
 if TYPE_CHECKING:
     from quantlab.gateway.grid import Moment
 
 __all__ = [
+    "AT_ONCE",
     "CANCELLED",
     "DONE",
     "FILLED",
+    "HELD",
     "INACTIVE",
+    "MARKET_ON_CLOSE",
     "PRESUBMITTED",
     "SUBMITTED",
     "Execution",
     "Order",
     "OrderView",
+    "has_limit",
+    "has_stop",
+    "is_trailing",
     "restored_ticket",
 ]
 
@@ -27,6 +34,26 @@ PRESUBMITTED, SUBMITTED, FILLED = "PreSubmitted", "Submitted", "Filled"
 CANCELLED, INACTIVE, HELD = "Cancelled", "Inactive", "PendingSubmit"
 DONE = frozenset({FILLED, CANCELLED, INACTIVE})
 """Statuses from which an order does not come back."""
+
+AT_ONCE = frozenset({"IOC", "FOK", "OPG"})
+"""Times in force of orders that fill at their first chance or are cancelled."""
+
+MARKET_ON_CLOSE = "MOC"
+
+
+def has_limit(ticket: OrderTicket) -> bool:
+    """Whether an order of this type has a limit price."""
+    return ticket.order_type in {"LMT", "STP LMT"}
+
+
+def has_stop(ticket: OrderTicket) -> bool:
+    """Whether an order of this type has a fixed price that triggers it."""
+    return ticket.order_type in {"STP", "STP LMT"}
+
+
+def is_trailing(ticket: OrderTicket) -> bool:
+    """Whether what triggers an order of this type follows the price."""
+    return ticket.order_type == "TRAIL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +79,8 @@ class Execution:
     time_ns : int
         Simulated time, UTC.
     reference : float
-        The bar's open (fills by bars); the middle of the quotes when the order could first trade (by quotes).
+        By bars the open, or the level of a stop that fills inside the bar; by quotes their middle when the order could
+        first trade, or when its stop was touched.
     mid, half_spread, slippage, rounding, latency_move : float
         Parts of the price: ``reference + latency_move + sign(quantity) * (half_spread + slippage) + rounding``.
     cumulative, average_price : float
@@ -83,7 +111,11 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as it is now. ``quantity`` is signed; ``time_ns`` is when it came, simulated, UTC."""
+    """An order as it is now.
+
+    ``quantity`` is signed; ``time_ns`` is when it came, simulated, UTC; ``stop_price`` is where a trailing stop is now;
+    ``reason`` says why it ended.
+    """
 
     client_id: int
     order_id: int
@@ -98,6 +130,10 @@ class OrderView:
     filled: float
     average_price: float
     time_ns: int
+    stop_price: float | None = None
+    parent_id: int = 0
+    oca_group: str = ""
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -130,6 +166,20 @@ class Order:
         Why it ended.
     done_ns : int or None
         When it ended.
+    parent_perm_id : int
+        Number of the order that it hangs on; 0 without one.
+    waits : bool
+        Whether that order has yet to fill.
+    group : str
+        Orders of one group cancel each other; empty without one.
+    group_type : int
+        1 to 3, as in the protocol; 0 without a group.
+    triggered : bool
+        Whether its stop was touched.
+    extreme, level : float or None
+        Of a trailing stop: the best price so far, and where it triggers now. None while it does not trail.
+    seen_ns : int or None
+        By quotes: up to when the price has been followed for `extreme`.
     """
 
     client_id: int
@@ -149,6 +199,19 @@ class Order:
     bar_open_ns: int | None = None
     reason: str = ""
     done_ns: int | None = None
+    parent_perm_id: int = 0
+    waits: bool = False
+    group: str = ""
+    group_type: int = 0
+    triggered: bool = False
+    extreme: float | None = None
+    level: float | None = None
+    seen_ns: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Owner, and the owner's number."""
+        return self.client_id, self.order_id
 
     @property
     def side(self) -> int:
@@ -162,8 +225,42 @@ class Order:
 
     @property
     def limit(self) -> float | None:
-        """Limit price; None for a market order."""
-        return self.ticket.limit_price if self.ticket.order_type == "LMT" else None
+        """Limit price; None for an order without one."""
+        return self.ticket.limit_price if has_limit(self.ticket) else None
+
+    @property
+    def stop(self) -> float | None:
+        """Price that triggers it now; None for an order without one."""
+        if is_trailing(self.ticket):
+            return self.level
+        return self.ticket.aux_price if has_stop(self.ticket) else None
+
+    @property
+    def terms(self) -> Terms:
+        """Prices that it waits for."""
+        return Terms(self.stop, self.limit, self.triggered)
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for a price that triggers it."""
+        return not self.triggered and (has_stop(self.ticket) or is_trailing(self.ticket))
+
+    @property
+    def is_market(self) -> bool:
+        """Whether it fills at the next price, whatever that is."""
+        if self.ticket.order_type == "MKT":
+            return True
+        return self.triggered and self.limit is None
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is a limit order now."""
+        return self.limit is not None and not self.is_stop
+
+    @property
+    def is_at_price(self) -> bool:
+        """Whether it waits for a price."""
+        return self.is_stop or self.rests
 
     @property
     def done(self) -> bool:
@@ -173,7 +270,25 @@ class Order:
     @property
     def working(self) -> bool:
         """Whether it can fill."""
-        return self.status in {PRESUBMITTED, SUBMITTED}
+        return self.status in {PRESUBMITTED, SUBMITTED} and not self.waits
+
+    @property
+    def why_held(self) -> str:
+        """What it waits for, in TWS's words."""
+        if self.done or self.status == HELD:
+            return ""
+        return ",".join(["child"] * self.waits + ["trigger"] * self.is_stop)
+
+    @property
+    def shown(self) -> OrderTicket:
+        """Ticket as clients are told it: with the group that it came into, and where its trailing stop is."""
+        level = self.level if is_trailing(self.ticket) and self.level is not None else None
+        return replace(
+            self.ticket,
+            oca_group=self.group or self.ticket.oca_group,
+            oca_type=self.group_type or self.ticket.oca_type,
+            trail_stop_price=self.ticket.trail_stop_price if level is None else level,
+        )
 
     @property
     def remaining(self) -> float:
@@ -201,6 +316,10 @@ class Order:
             self.filled,
             self.average_price,
             self.placed_ns,
+            self.stop,
+            t.parent_id,
+            self.group,
+            self.reason,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -17,9 +17,11 @@ import numpy as np
 from quantlab.barsize import SECOND_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["STEP_NS", "Path", "Prices", "draw_path", "generator_of"]
+__all__ = ["STEP_NS", "Path", "Prices", "Trail", "draw_path", "generator_of"]
 
 STEP_NS = 5 * SECOND_NS
 """Length of one step of a path."""
@@ -32,6 +34,9 @@ WICK = 0.5
 
 SMILE = 2.0
 """How much more is traded at both ends of a session than in its middle."""
+
+NOISE = 1e-9
+"""Part of a price that is representation."""
 
 CORNERS = np.array([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0])
 """When a step is at its open, its first extreme, its second one and its close."""
@@ -46,6 +51,31 @@ class Prices:
     low: float
     close: float
     volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A stop that follows the price.
+
+    Parameters
+    ----------
+    side : {1, -1}
+        Of the order: a sale (-1) follows rising prices and triggers below them.
+    extreme : float
+        Best price so far.
+    level : float
+        Where it triggers now.
+    rough : callable
+        Level of extremes, not rounded; of an array as of a number.
+    exact : callable
+        Level of one extreme, as it is rounded: never nearer to the price than the rough one.
+    """
+
+    side: int
+    extreme: float
+    level: float
+    rough: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    exact: Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +154,39 @@ class Path:
                 left = (price - limit) / (price - prices[a + 1])
                 return min(entered + int(np.ceil(left * (times[a + 1] - entered))), times[a + 1])
         return None
+
+    def points(self, from_ns: int, to_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Instants (ns UTC) and prices of the corners between two instants, with these two: lines lead between them."""
+        begin, length = self.open_ns, self.close_ns - self.open_ns
+        times = begin[:, None] + np.rint(length[:, None] * CORNERS[:3]).astype(np.int64)
+        rises = self.close >= self.open
+        first, second = np.where(rises, self.low, self.high), np.where(rises, self.high, self.low)
+        flat = times.ravel()
+        inside = slice(*np.searchsorted(flat, [from_ns + 1, to_ns]))
+        prices = np.column_stack((self.open, first, second)).ravel()[inside]
+        ends = self.at(from_ns), self.at(to_ns)
+        return (
+            np.concatenate(([from_ns], flat[inside], [to_ns])),
+            np.concatenate(([ends[0]], prices, [ends[1]])),
+        )
+
+    def first_trailed(self, trail: Trail, from_ns: int, to_ns: int) -> tuple[int | None, float]:
+        """When the price first falls back to a trailing stop (ns UTC, None if never), and the best price by then."""
+        times, prices = self.points(from_ns, to_ns)
+        sign = -trail.side
+        best = sign * np.maximum.accumulate(np.append(sign * trail.extreme, sign * prices))
+        if sign * prices[0] <= sign * trail.level:
+            return from_ns, trail.extreme
+        rough = trail.rough(best[1:]) * (1.0 + sign * NOISE)
+        for k in np.flatnonzero(sign * prices[1:] <= sign * rough[:-1]).tolist():
+            extreme = float(best[k + 1])
+            level = trail.level if extreme == trail.extreme else trail.exact(extreme)
+            before, after = float(prices[k]), float(prices[k + 1])
+            if sign * after <= sign * level:
+                share = max(sign * (before - level), 0.0) / (sign * (before - after))
+                span = int(times[k + 1] - times[k])
+                return int(times[k]) + min(int(np.ceil(share * span)), span), extreme
+        return None, float(best[-1])
 
     def cut(self, length_ns: int) -> Path:
         """Longer bars, cut at whole multiples of `length_ns` on the UTC clock, as `Bars.resample` cuts them."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["StateFile"]
 
-LAYOUT = 1
-"""Number of the layout below; another one is refused."""
+LAYOUT = 2
+"""Number of the layout below."""
+
+READABLE = (1, 2)
+"""Layouts that can be continued; in the first one orders have no parents, groups and stops, and these have none."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -90,7 +93,7 @@ class StateFile:
         if not meta:
             self._put({"settings": settings, "layout": LAYOUT})
             return False
-        if meta["layout"] != LAYOUT:
+        if meta["layout"] not in READABLE:
             raise GatewayError(
                 f"{self.path} has layout {meta['layout']} and {LAYOUT} is known; use the quantlab that wrote it."
             )
@@ -100,6 +103,7 @@ class StateFile:
                 f"{self.path} is the state of another gateway: {', '.join(other)} differ. Start with the same "
                 "options, or name a new file."
             )
+        self._put({"layout": LAYOUT})
         if "moment" not in meta:
             return False
         rows = self._base.execute("SELECT body FROM orders ORDER BY perm_id").fetchall()

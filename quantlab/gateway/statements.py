@@ -51,8 +51,10 @@ def order_status(order: Order) -> OrderStatus:
         remaining=order.remaining,
         average_price=order.average_price,
         perm_id=order.perm_id,
+        parent_id=order.ticket.parent_id,
         last_price=order.last_price,
         client_id=order.client_id,
+        why_held=order.why_held,
     )
 
 
@@ -94,7 +96,7 @@ def open_order(
     return OpenOrder(
         order.order_id,
         contract,
-        order.ticket,
+        order.shown,
         state,
         client_id=order.client_id,
         perm_id=0 if charge is not None else order.perm_id,
@@ -108,7 +110,7 @@ def completed_order(order: Order, contract: Contract, zone: str) -> CompletedOrd
     )
     return CompletedOrder(
         contract,
-        order.ticket,
+        order.shown,
         OrderStateData(
             status=order.status,
             commission=order.commission,
@@ -116,6 +118,7 @@ def completed_order(order: Order, contract: Contract, zone: str) -> CompletedOrd
             completed_status=done,
         ),
         perm_id=order.perm_id,
+        parent_perm_id=order.parent_perm_id,
         filled_quantity=order.filled,
     )
 

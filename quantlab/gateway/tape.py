@@ -7,6 +7,7 @@ what is after the moment it is asked at.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from quantlab.bars import Bars
     from quantlab.barsize import BarSize
     from quantlab.gateway.market import Market
-    from quantlab.gateway.path import Path
+    from quantlab.gateway.path import Path, Trail
 
 __all__ = ["Bar", "Tape"]
 
@@ -236,9 +237,7 @@ class Tape:
             ns UTC.
         """
         base = self.market.base
-        first = int(self._close_ns.searchsorted(from_ns, "right"))
-        last = int(self._open_ns.searchsorted(until_ns))
-        for row in range(first, last):
+        for row, begin in self._rows(from_ns, until_ns):
             extreme = base.low[row, column] if side > 0 else base.high[row, column]
             if not side * extreme <= side * limit:  # NaN where there is no bar
                 continue
@@ -246,10 +245,40 @@ class Tape:
             if path is None:
                 continue
             look = path.first_at_or_below if side > 0 else path.first_at_or_above
-            found = look(limit, max(from_ns, int(self._open_ns[row])))
+            found = look(limit, begin)
             if found is not None and found < until_ns:
                 return found
         return None
+
+    def first_trailed(self, column: int, trail: Trail, from_ns: int, until_ns: int) -> int | None:
+        """Look ahead for when a trailing stop will be reached, before `until_ns`; only the matching may ask."""
+        for row, begin in self._rows(from_ns, until_ns):
+            path = self.market.path(column, row)
+            if path is None:
+                continue
+            end = min(until_ns, int(self._close_ns[row]))
+            found, extreme = path.first_trailed(trail, begin, end)
+            if found is not None:
+                return found if found < until_ns else None
+            if extreme != trail.extreme:
+                trail = replace(trail, extreme=extreme, level=trail.exact(extreme))
+        return None
+
+    def best(self, column: int, side: int, from_ns: int, now_ns: int) -> float | None:
+        """Lowest price for a buy, highest for a sale, between two instants of which the second is not after now."""
+        found = []
+        for row, begin in self._rows(from_ns, now_ns):
+            path = self.market.path(column, row)
+            if path is not None:
+                found += path.points(begin, min(now_ns, int(self._close_ns[row])))[1].tolist()
+        return side * min(side * x for x in found) if found else None
+
+    def _rows(self, from_ns: int, until_ns: int) -> Iterator[tuple[int, int]]:
+        """Yield the real bars that are open between two instants, and from when on."""
+        first = int(self._close_ns.searchsorted(from_ns, "right"))
+        last = int(self._open_ns.searchsorted(until_ns))
+        for row in range(first, last):
+            yield row, max(from_ns, int(self._open_ns[row]))
 
 
 def _row(bars: Bars, open_ns: NDArray[np.int64], row: int, column: int) -> Bar | None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from quantlab.barsize import BarSize
 from quantlab.gateway.account import Account
+from quantlab.gateway.bar_fills import BarFills
 from quantlab.gateway.charges import Charges
 from quantlab.gateway.clock import DRIVEN, Clock
 from quantlab.gateway.contracts import Listings
 from quantlab.gateway.desk import Desk
 from quantlab.gateway.faults import Faults
-from quantlab.gateway.fills import BarFills, QuoteFills
 from quantlab.gateway.grid import CLOSE, FILL, OPEN, PULSE, Moment, Pulses
 from quantlab.gateway.matching import BARS
+from quantlab.gateway.quote_fills import QuoteFills
 from quantlab.gateway.tape import Tape
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Venue:
             if settings.fills == BARS
             else QuoteFills(self.tape, self.charges, settings.spread_bps, settings.latency_s)
         )
+        self.faults = Faults()
         self.desk: Desk = Desk(
             self.tape,
             self.listings,
@@ -75,10 +77,10 @@ class Venue:
             self.clock,
             fills=fills,
             outbox=self,
+            faults=self.faults,
             read_only=settings.read_only,
         )
         self.half_spread = settings.spread_bps / 20_000.0
-        self.faults = Faults()
         self.notices: deque[str] = deque(maxlen=KEPT_NOTICES)
         self.sessions: list[Session] = []
         self.clients: dict[int, Session] = {}

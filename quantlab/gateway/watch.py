@@ -11,7 +11,6 @@ from quantlab.gateway.statements import (
     commission_report,
     completed_order,
     execution_data,
-    open_order,
     order_status,
     portfolio_value,
     position_data,
@@ -75,8 +74,7 @@ class Watch:
         desk = self._venue.desk
         for order in desk.standing:
             if client_id is None or order.client_id == client_id:
-                contract = self._venue.listings.by_column(order.column).contract
-                self._session.send(open_order(order, contract, desk.account, desk.price))
+                self._session.send(desk.open_order(order))
                 self._session.send(order_status(order))
         self._session.send(OpenOrderEnd())
 

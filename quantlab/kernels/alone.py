@@ -221,13 +221,14 @@ def hold_alone(
             after = steps[j + AHEAD]["bar"]
             fetch(closes, after)
             fetch(closes, min(after + LINE, n_bars - 1))
+        n_quiet = typed(0)
         if held == 0.0:
             # The bar of the fill counts; those after it are quiet.
-            n_flat += stop - (t + 1)
+            n_quiet = stop - (t + 1)
             stop = t + 1
         while t < stop:
             if part_stop <= t:
-                bars["filled"] = filled
+                bars["filled"], bars["n_flat"] = filled, n_flat
                 next_part(t, edges, blocks, risk_free, bars, moments, tail)
                 filled, part_stop = typed(0), edges[bars["part"] + 1]
             n = min(min(stop, part_stop) - t, BLOCK - filled)
@@ -236,9 +237,10 @@ def hold_alone(
             filled += n
             t += n
             if filled == BLOCK:
-                bars["filled"] = filled
+                bars["filled"], bars["n_flat"] = filled, n_flat
                 enter_block(blocks, risk_free, bars, tail)
                 filled = typed(0)
+        n_flat += n_quiet
     bars["filled"], bars["n_flat"] = filled, n_flat
     bars["equity"] = cash + held * prices[n_bars - 1]
     return True

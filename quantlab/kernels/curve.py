@@ -46,8 +46,8 @@ __all__ = ["TAIL_WARMUP", "advance", "begin_sums", "enter_block", "finish_sums",
 TAIL_WARMUP = 4096
 """Returns after which the worst ones alone are collected."""
 
-TAIL_DEPTH = 1.0
-"""Standard deviations below the mean from which a return counts as one of the worst: about a sixth do."""
+HELD_MOST, HELD_MUCH, HELD_LITTLE = 0.6, 0.3, 0.15
+"""Shares of bars on which something is held: the fewer they are, the more of their returns are among the worst."""
 
 PEAK_NOISE = 1e-12
 """Part by which equity may miss its peak and still be at it."""
@@ -146,6 +146,20 @@ def finish_sums(
 
 
 @kernel(allocates=False)
+def _tail_depth(held: float) -> float:
+    """Tell how many deviations below the mean a return may be one of the worst twentieth of all bars.
+
+    A sixth of the returns are one deviation below, a third are half of one, and two fifths a quarter: that is more than
+    is needed. Where less is held all returns are kept.
+    """
+    if held >= HELD_MOST:
+        return 1.0
+    if held >= HELD_MUCH:
+        return 0.5
+    return 0.25 if held >= HELD_LITTLE else -np.inf
+
+
+@kernel(allocates=False)
 def _collect_worst(n: int, blocks: NDArray[np.float64], bars: Record, tail: NDArray[np.float64]) -> None:
     """Keep the returns that may be among the worst; a full `tail` says that some were lost."""
     n_tail, limit = bars["n_tail"], bars["tail_limit"]
@@ -163,7 +177,8 @@ def _collect_worst(n: int, blocks: NDArray[np.float64], bars: Record, tail: NDAr
             total += blocks[RETURN_1 + k]
             squares += blocks[RETURN_2 + k]
         mean = total / n_tail
-        bars["tail_limit"] = mean - TAIL_DEPTH * np.sqrt(max(squares / n_tail - mean * mean, 0.0))
+        deviation = np.sqrt(max(squares / n_tail - mean * mean, 0.0))
+        bars["tail_limit"] = mean - _tail_depth(n_tail / (n_tail + bars["n_flat"])) * deviation
 
 
 @kernel(allocates=False)

@@ -30,19 +30,19 @@ WHOLE = 1.0 - 1e-9
 """Share of a position from which on it is all of it."""
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _level_from(base: float, side: float, value: float, is_distance: int) -> float:
     """Price that lies `value` from `base`, above it (1) or below it (-1)."""
     return base + side * value if is_distance != 0 else base * (1.0 + side * value)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _on_tick(level: float, side: float, tick: float, factor: float) -> float:
     """Level rounded up (1) or down (-1) to the tick; NaN where nothing is left of it."""
     return float(fill_price(level, side, 0.0, 0.0, tick, factor)) if level > 0.0 else np.nan
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _pull(asked: Record, b: Record, g: Record, factor: float) -> None:
     """Bring the trailing level up to its extreme."""
     side = float(g["side"])
@@ -50,7 +50,7 @@ def _pull(asked: Record, b: Record, g: Record, factor: float) -> None:
     g["trail_level"] = _on_tick(level, -side, b["tick"], factor)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def trail(price: float, factor: float, asked: Record, b: Record, g: Record) -> None:
     """Step e: move the trailing stop of a position by a price that was seen."""
     if g["trail"] == g["trail"] and g["side"] * price > g["side"] * g["extreme"]:
@@ -103,7 +103,7 @@ def guard_positions(
     return count
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _nearer_stop(g: Record) -> tuple[float, int]:
     """Level of the stop that is reached first, and its kind."""
     fixed, trailing = g["stop_level"], g["trail_level"]
@@ -281,7 +281,7 @@ def protect_entry(
         trail(seen, factor, asked, b, g)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _triggers(g: Record) -> tuple[float, float]:
     """Low and high prices from which on something may happen: a level is touched, or a trailing stop is moved."""
     if g["side"] == 0:
@@ -293,7 +293,7 @@ def _triggers(g: Record) -> tuple[float, float]:
     return (loss, gain) if s > 0.0 else (gain, loss)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _is_touched(high: float, low: float, asked: Record, g: Record) -> bool:
     """Whether a protective order may fill at a bar with these extremes."""
     if g["side"] == 0:
@@ -307,14 +307,14 @@ def _is_touched(high: float, low: float, asked: Record, g: Record) -> bool:
     return bool(s * loss <= s * _nearer_stop(g)[0] or s * gain >= s * target)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _trail_by(high: float, low: float, factor: float, asked: Record, b: Record, g: Record) -> None:
     """Move the trailing stop, if there is one, by the extremes of a bar."""
     if g["side"] != 0:
         trail(high if g["side"] > 0 else low, factor, asked, b, g)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, inline=True)
 def _first_touch_alone(
     t: int,
     stop: int,

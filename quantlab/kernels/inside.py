@@ -297,21 +297,24 @@ def pass_bar(
     """Take bar `t` through every order inside it, and end orders at a price whose time is over."""
     asked = levels.asked[0]
     opens, highs, lows, closes = levels.path
-    for k in range(levels.path_from[t], levels.path_from[t + 1]):
+    first, stop = t, t + 1
+    if asked["is_finer"] != 0:
+        first, stop = levels.path_from[t], levels.path_from[t + 1]
+    for k in range(first, stop):
         for i in range(book.shape[0]):
             b, g = book[i], guards[i]
             if opens[k, i] == opens[k, i] and (g["side"] != 0 or b["is_pending"] == AT_PRICE):
                 _pass_step(
                     t, i, opens[k, i], highs[k, i], lows[k, i], closes[k, i], factor[i], asked, b, g, books
                 )  # fmt: skip
-    is_last = levels.edge[t] & SESSION_LAST != 0
+    is_last = asked["tif"] == DAY and levels.edge[t] & SESSION_LAST != 0
     for i in range(book.shape[0]):
         b, g = book[i], guards[i]
         if b["is_pending"] != AT_PRICE or g["met"] == 0:
             continue
         if asked["tif"] == BAR:
             _end_standing(b, g, books.orders, typed(1))
-        elif asked["tif"] == DAY and is_last:
+        elif is_last:
             _end_standing(b, g, books.orders, typed(0))
 
 

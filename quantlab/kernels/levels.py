@@ -82,11 +82,11 @@ class Levels(NamedTuple):
     asked : structured array of shape (1,)
         Layout `records.ASKED`.
     edge : ndarray of uint8 of shape (n_bars,)
-        SESSION_FIRST, SESSION_LAST, their sum or 0.
+        SESSION_FIRST, SESSION_LAST, their sum or 0; may be empty where no order waits for a session.
     path : tuple of four ndarrays of shape (n_steps, n_assets)
         Open, high, low and close of the steps in which prices go through the bars: the bars themselves, or finer ones.
     path_from : ndarray of shape (n_bars + 1,)
-        First step of each bar, and the end.
+        First step of each bar, and the end; may be empty where steps are bars.
     high, low : ndarray of shape (n_bars, n_assets)
         Extremes of each bar's steps.
     """
