@@ -234,6 +234,8 @@ def _fill_inside(
     pass_bar(t, factor, levels, book, guards, books)
     if phase == CLOSING and n_pending > 0:
         fill_orders(t, closes, factor, book, money, tally, rules, month_units, orders, fills, trades)
+        # Before the next decision says what its own order will protect its position with.
+        guard_positions(t, factor, asked, book, guards)
 
 
 @kernel(allocates=False, inline=True)
