@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AtrMultiple",
     "Distance",
+    "Kind",
     "Ladder",
     "OrdersInside",
     "signal_members",
@@ -129,6 +130,18 @@ class Ladder:
         object.__setattr__(self, "rungs", tuple((level, float(share)) for level, share in rungs))
 
 
+class Kind(NamedTuple):
+    """What `OrdersInside` are, beside their values; fields as there."""
+
+    by_distance: tuple[bool, bool, bool]
+    shares: tuple[float, ...]
+    has_limit: bool
+    has_stop: bool
+    stop_from: str
+    tif: str
+    order_type: str
+
+
 @dataclass(frozen=True, eq=False)
 class OrdersInside:
     """What a signal asks for beside its target, checked, as arrays that a kernel takes.
@@ -175,6 +188,8 @@ class OrdersInside:
 
     def rows(self, rows: slice) -> OrdersInside:
         """Give the orders for part of the bars."""
+        if all(getattr(self, n).shape[-2] == 1 for n in ARRAYS):
+            return self
 
         def part(values: NDArray[Any]) -> NDArray[Any]:
             return _frozen(values[..., rows, :]) if values.shape[-2] > 1 else values
@@ -198,15 +213,16 @@ class OrdersInside:
         return self.has_limit or self.has_stop
 
     @property
-    def kind(self) -> tuple[Any, ...]:
+    def kind(self) -> Kind:
         """Everything but the values."""
         shares = tuple(self.shares.tolist())
-        prices = self.has_limit, self.has_stop
-        return (*self.by_distance, shares, *prices, self.stop_from, self.tif, self.order_type)
+        return Kind(
+            self.by_distance, shares, self.has_limit, self.has_stop, self.stop_from, self.tif, self.order_type
+        )
 
     def tobytes(self) -> bytes:
         """Give everything as bytes, for a fingerprint."""
-        return b"".join([*(getattr(self, n).tobytes() for n in ARRAYS), repr(self.kind).encode()])
+        return b"".join([*(getattr(self, n).tobytes() for n in ARRAYS), repr(tuple(self.kind)).encode()])
 
 
 def signal_to_orders(
@@ -334,6 +350,12 @@ def _frozen(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
+@lru_cache(64)
+def _row_of(kind: Any, value: Any, n_assets: int) -> NDArray[Any]:
+    """Row of one value, the same array each time: a sweep asks for it a million times."""
+    return _frozen(np.full((1, n_assets), value, kind))
+
+
 class _Reader:
     """Makes arrays of the members of one signal."""
 
@@ -359,7 +381,7 @@ class _Reader:
         return np.ascontiguousarray(values, kind)
 
     def _none(self, kind: Any, value: Any) -> NDArray[Any]:
-        return _frozen(np.full((1, self._bars.n_assets), value, kind))
+        return _row_of(kind, value, self._bars.n_assets)
 
     def _refuse(self, member: str, values: NDArray[np.float64], bad: NDArray[np.bool_], need: str) -> None:
         if not bad.any():

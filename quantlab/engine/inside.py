@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 from quantlab.barsize import BarSize
 from quantlab.errors import DataError, ParameterError
 from quantlab.kernels import levels as kernel
-from quantlab.kernels.records import ASKED, RUNGS
+from quantlab.kernels.records import ASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.bars import Bars
-    from quantlab.levels import OrdersInside
+    from quantlab.levels import Kind, OrdersInside
     from quantlab.sizing import Sizing
 
 __all__ = ["Path", "check_options", "orders_to_levels"]
@@ -170,31 +170,32 @@ def check_options(orders: OrdersInside, sizing: Sizing, fill: str) -> None:
 
 def orders_to_levels(orders: OrdersInside, path: Path) -> kernel.Levels:
     """Orders inside the bar as kernels take them."""
-    asked = np.zeros(1, ASKED)
-    for name, is_distance in zip(("stop", "trail", "target"), orders.by_distance, strict=True):
-        asked[f"{name}_is_distance"] = is_distance
-    asked["from_fill"] = orders.stop_from == "fill"
-    asked["has_limit"], asked["has_stop"] = orders.has_limit, orders.has_stop
-    asked["is_finer"] = path.is_finer
-    asked["tif"], asked["order_type"] = TIF[orders.tif], ORDER_TYPES[orders.order_type]
-    asked["share"][0, : len(orders.shares)] = orders.shares
-    profit = orders.take_profit
-    if len(profit) < RUNGS:
-        missing = np.full((RUNGS - len(profit), *profit.shape[1:]), np.nan)
-        profit = np.concatenate((profit, missing))
     return kernel.Levels(
         entry=orders.entry,
         stop_loss=orders.stop_loss,
         trailing_stop=orders.trailing_stop,
-        take_profit=_frozen(profit),
+        take_profit=orders.take_profit,
         limit=orders.limit,
         stop=orders.stop,
         time_stop=orders.time_stop,
         rank=orders.rank,
-        asked=_frozen(asked),
+        asked=_asked(orders.kind, path.is_finer),
         edge=path.edge if orders.tif == "day" or orders.order_type != "market" else NO_EDGE,
         path=path.steps,
         path_from=path.first,
         high=path.high,
         low=path.low,
     )
+
+
+@lru_cache(256)
+def _asked(kind: Kind, is_finer: bool) -> NDArray[Any]:
+    """Record of what is asked for, of which there are few in a sweep."""
+    asked = np.zeros(1, ASKED)
+    for name, is_distance in zip(("stop", "trail", "target"), kind.by_distance, strict=True):
+        asked[f"{name}_is_distance"] = is_distance
+    asked["from_fill"] = kind.stop_from == "fill"
+    asked["has_limit"], asked["has_stop"], asked["is_finer"] = kind.has_limit, kind.has_stop, is_finer
+    asked["tif"], asked["order_type"] = TIF[kind.tif], ORDER_TYPES[kind.order_type]
+    asked["share"][0, : len(kind.shares)] = kind.shares
+    return _frozen(asked)

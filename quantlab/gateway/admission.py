@@ -32,6 +32,9 @@ TIMES_IN_FORCE = ("DAY", "GTC", "IOC", "FOK", "OPG")
 TRIGGER_METHODS = frozenset({0, 1, 2, 3, 4, 7, 8})
 """What TWS knows; here every stop is triggered by the price of the path."""
 
+_ATTRIBUTE = "The '{}' order attribute is not supported."
+_NOT_SIMULATED = "Order rejected - reason: {} are not simulated by this gateway"
+
 NOISE = 1e-9
 """Part of a tick or a lot that is representation."""
 
@@ -80,27 +83,31 @@ def _quantity_refusal(ticket: OrderTicket, listing: Listing) -> Refusal | None:
 
 
 def _attribute_refusal(ticket: OrderTicket) -> Refusal | None:
-    for code, given, name in (
-        (10268, ticket.e_trade_only, "EtradeOnly"),
-        (10269, ticket.firm_quote_only, "FirmQuoteOnly"),
-        (10270, ticket.nbbo_price_cap not in {None, 0.0}, "NbboPriceCap"),
+    for code, given, text in (
+        (10268, ticket.e_trade_only, _ATTRIBUTE.format("EtradeOnly")),
+        (10269, ticket.firm_quote_only, _ATTRIBUTE.format("FirmQuoteOnly")),
+        (10270, ticket.nbbo_price_cap not in {None, 0.0}, _ATTRIBUTE.format("NbboPriceCap")),
+        (
+            201,
+            ticket.algo_strategy or ticket.cash_quantity,
+            _NOT_SIMULATED.format("algorithms and cash quantities"),
+        ),
+        (201, ticket.hedge_type, _NOT_SIMULATED.format("hedges")),
+        (201, ticket.adjusted_order_type not in {"", "None"}, _NOT_SIMULATED.format("adjusted stops")),
+        (
+            321,
+            ticket.oca_type not in {0, 1, 2, 3},
+            "Error validating request: the OCA type is not 1, 2 or 3.",
+        ),
+        (146, ticket.trigger_method not in TRIGGER_METHODS, "Invalid trigger method."),
+        (
+            413,
+            ticket.what_if and not ticket.transmit,
+            "What-if order should have the transmit flag set to true.",
+        ),
     ):
         if given:
-            return Refusal(code, f"The '{name}' order attribute is not supported.")
-    if ticket.algo_strategy or ticket.cash_quantity:
-        return Refusal(
-            201, "Order rejected - reason: algorithms and cash quantities are not simulated by this gateway"
-        )
-    if ticket.hedge_type or ticket.adjusted_order_type not in {"", "None"}:
-        return Refusal(
-            201, "Order rejected - reason: hedges and adjusted stops are not simulated by this gateway"
-        )
-    if ticket.oca_type not in {0, 1, 2, 3}:
-        return Refusal(321, f"Error validating request: OCA type {ticket.oca_type} is not 1, 2 or 3.")
-    if ticket.trigger_method not in TRIGGER_METHODS:
-        return Refusal(146, "Invalid trigger method.")
-    if ticket.what_if and not ticket.transmit:
-        return Refusal(413, "What-if order should have the transmit flag set to true.")
+            return Refusal(code, text)
     return None
 
 

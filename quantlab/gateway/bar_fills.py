@@ -73,7 +73,10 @@ class BarFills:
         order.session = hours.day.size if number is None else number
 
     def activate(self, order: Order, moment: Moment, base: float | None) -> None:
-        """Let an order work from now on: it meets the open that its parent filled at, else the next one."""
+        """Let an order work from now on: at a price it meets the open that its parent filled at, else the next one."""
+        if order.is_market:
+            self.start(order, moment)
+            return
         order.bar_open_ns = None
         begin_trail(order, self._charges, base)
         order.session = session_of(self._tape.market.hours, moment)
@@ -143,6 +146,7 @@ class BarFills:
         if not order.working or not _may_open(order, begins):
             return
         order.bar_open_ns = time_ns
+        yield order, Event.CHANGED
         met = meet_open(order.side, opened, order.terms)
         match = None
         if met.reference is not None:
@@ -182,7 +186,7 @@ class BarFills:
         for order in stood:
             gain = bar.low if order.side > 0 else bar.high
             if order.working and is_trailing(order.ticket) and follow(order, self._charges, gain):
-                yield order, Event.MOVED
+                yield order, Event.CHANGED
 
     def _cover_entry(self, entry: Order, way: str, bar: Bar, standing: Standing) -> Events:
         """Let the children of an entry that filled inside a bar meet what is known to come after it.
@@ -198,7 +202,7 @@ class BarFills:
         gain = bar.high if entry.side > 0 else bar.low
         for order in children:
             if order.working and is_trailing(order.ticket) and follow(order, self._charges, gain):
-                yield order, Event.MOVED
+                yield order, Event.CHANGED
 
     def _met(self, order: Order, bar: Bar) -> Met:
         dear, cheap = (bar.high, bar.low) if order.side > 0 else (bar.low, bar.high)

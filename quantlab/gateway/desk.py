@@ -14,8 +14,9 @@ from quantlab.gateway.admission import (
     parent_refusal,
     ticket_refusal,
 )
-from quantlab.gateway.contracts import Listing, Refusal, in_zone, tws_zone
-from quantlab.gateway.fills import Event
+from quantlab.gateway.contracts import Listing, Refusal
+from quantlab.gateway.executions import book_execution
+from quantlab.gateway.fills import Event, session_of
 from quantlab.gateway.grid import CLOSE, OPEN, Moment, is_among
 from quantlab.gateway.groups import (
     CANCEL_ALL,
@@ -34,11 +35,16 @@ from quantlab.gateway.orders import (
     INACTIVE,
     PRESUBMITTED,
     SUBMITTED,
-    Execution,
     Order,
     has_stop,
 )
-from quantlab.gateway.statements import commission_report, execution_data, open_order, order_status
+from quantlab.gateway.statements import (
+    commission_report,
+    execution_data,
+    open_order,
+    order_status,
+    waiting,
+)
 from quantlab.wire.messages import ErrorMessage
 
 if TYPE_CHECKING:
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     from quantlab.gateway.contracts import Listings
     from quantlab.gateway.faults import Faults
     from quantlab.gateway.fills import Fills
+    from quantlab.gateway.orders import Execution
     from quantlab.gateway.tape import Tape
     from quantlab.wire.messages import CancelOrder, Message, OpenOrder, OrderTicket, PlaceOrder
 
@@ -101,13 +108,8 @@ class Desk:
         faults: Faults,
         read_only: bool = False,
     ) -> None:
-        self.tape, self.listings, self.charges, self.account, self.clock = (
-            tape,
-            listings,
-            charges,
-            account,
-            clock,
-        )
+        self.tape, self.listings, self.charges = tape, listings, charges
+        self.account, self.clock = account, clock
         self.fills, self._outbox, self._faults, self._read_only = fills, outbox, faults, read_only
         self.orders: dict[tuple[int, int], Order] = {}
         self.executions: list[Execution] = []
@@ -189,9 +191,11 @@ class Desk:
         refusal = ticket_refusal(ticket, listing, self.account.name)
         if refusal is None and existing is not None:
             refusal = change_refusal(existing, ticket, listing)
-        if refusal is None and ticket.parent_id:
-            parent = self.orders.get((key[0], ticket.parent_id))
-            refusal = parent_refusal(ticket, parent, listing)
+        parent_id = ticket.parent_id
+        if existing is not None and existing.waits:
+            parent_id = existing.ticket.parent_id
+        if refusal is None and parent_id:
+            refusal = parent_refusal(ticket, self.orders.get((key[0], parent_id)), listing)
         return refusal
 
     def _shortage(self, order: Order, ticket: OrderTicket) -> Refusal | None:
@@ -203,9 +207,9 @@ class Desk:
                 201, f"Order rejected - reason: an order of the OCA group {order.group} has filled"
             )
         parent = self.orders.get((order.client_id, ticket.parent_id))
-        if parent is not None and parent.side != order.side:
+        if parent is not None and parent.side != order.side and ticket.quantity <= parent.ticket.quantity:
             return None
-        others = [o for o in self._standing.values() if o is not order and o.perm_id != order.perm_id]
+        others = [o for o in self._standing.values() if o.key != order.key]
         signed = order.side * (ticket.quantity - order.filled)
         standing = counted(others, self.account.quantity)
         return needs_more_margin(self.account, standing, order.column, signed, self.price)
@@ -216,10 +220,7 @@ class Desk:
         self.orders[order.key] = self._standing[order.key] = order
         self.last_order_id[order.client_id] = max(self.last_order_id.get(order.client_id, 0), order.order_id)
         self.changed.add(order.key)
-        parent = (
-            self.orders.get((order.client_id, order.ticket.parent_id)) if order.ticket.parent_id else None
-        )
-        join_group(order, parent)
+        join_group(order, self.orders.get((order.client_id, order.ticket.parent_id)))
         order.status = HELD
         if order.ticket.transmit:
             self._release(order)
@@ -227,7 +228,7 @@ class Desk:
             self._report(order)
 
     def _release(self, order: Order) -> None:
-        """Send an order, and what goes out with it; one that the account cannot carry ends, and its children with it."""
+        """Send an order and what goes out with it; one that the account cannot carry ends, its children with it."""
         for each in released_with(order, self._standing.values()):
             if each.done:
                 continue
@@ -256,7 +257,7 @@ class Desk:
         hours = self.tape.market.hours
         waits = order.session < hours.day.size and hours.open_ns[order.session] > self.clock.now_ns
         if waits:
-            self._say(order.key, _waiting(int(hours.open_ns[order.session]), self.tape.market.zone))
+            self._say(order.key, waiting(int(hours.open_ns[order.session]), self.tape.market.zone))
         if order.ticket.outside_rth:
             self._say(
                 order.key,
@@ -297,6 +298,7 @@ class Desk:
                 child.ticket = replace(child.ticket, quantity=order.ticket.quantity)
                 self.changed.add(child.key)
                 self._report(child)
+                self._resize_children(child)
 
     def _what_if(self, order: Order) -> None:
         """Say what an order would cost and need, and forget it."""
@@ -339,12 +341,14 @@ class Desk:
                 self._end(order, "")
 
     def _end(self, order: Order, reason: str) -> None:
-        """Cancel a standing order, and the children that wait for it."""
+        """Cancel a standing order, and the children that wait for it; they stay for a part that has filled."""
         order.status, order.reason, order.done_ns = CANCELLED, reason, self.clock.now_ns
         self._standing.pop(order.key, None)
         self.changed.add(order.key)
         self._say(order.key, Refusal(202, f"Order Canceled - reason:{reason}"))
         self._outbox.to(order.client_id, order_status(order))
+        if order.filled:
+            self._activate_children(order)
         self._end_children(order, "its parent was cancelled")
 
     def _end_children(self, order: Order, reason: str) -> None:
@@ -402,16 +406,27 @@ class Desk:
 
     def _day(self) -> int:
         """Session that an execution now belongs to, days since 1970; the next one between sessions."""
-        hours, moment = self.tape.market.hours, self.clock.moment
-        side = "left" if moment.phase == CLOSE else "right"
-        number = int(hours.close_ns.searchsorted(moment.time_ns, side))  # type: ignore[call-overload]  # a literal
+        hours = self.tape.market.hours
+        number = session_of(hours, self.clock.moment)
         return int(hours.day[min(number, hours.day.size - 1)])
 
     def _fill(self, order: Order, match: Match) -> None:
         """Book one execution, report it as TWS does, and do to other orders what follows from it."""
-        units = self._units(order)
+        most = self._faults.fill_at_most
+        units = order.remaining if most is None or order.ticket.tif == "FOK" else min(order.remaining, most)
         share = units / order.remaining
-        execution = self._book(order, order.side * units, match)
+        execution = book_execution(
+            order,
+            order.side * units,
+            match,
+            account=self.account,
+            charges=self.charges,
+            symbol=self.tape.market.symbols[order.column],
+            day=self._day(),
+            time_ns=self.clock.now_ns,
+            number=len(self.executions) + 1,
+        )
+        self.executions.append(execution)
         if order.remaining == 0.0:
             order.status, order.done_ns = FILLED, self.clock.now_ns
             self._standing.pop(order.key, None)
@@ -429,51 +444,6 @@ class Desk:
         else:
             self.fills.activate(order, self.clock.moment, None)
 
-    def _units(self, order: Order) -> float:
-        """Units of the next execution: all that remain, unless the faults say less."""
-        most = self._faults.fill_at_most
-        if most is None or order.ticket.tif == "FOK":
-            return order.remaining
-        return min(order.remaining, most)
-
-    def _book(self, order: Order, quantity: float, match: Match) -> Execution:
-        """Enter an execution of signed `quantity` in the books."""
-        charge = self.charges.charge(order.column, self._day(), quantity, match.price)
-        cost = charge.commission + charge.fees
-        realized = self.account.book(order.column, quantity, match.price, charge)
-        before, order.filled = order.filled, order.filled + abs(quantity)
-        if before == 0.0:
-            order.average_price = match.price
-        else:
-            paid = order.average_price * before + match.price * abs(quantity)
-            order.average_price = paid / order.filled
-        order.last_price = match.price
-        order.commission = cost + (order.commission or 0.0)
-        execution = Execution(
-            exec_id=f"0000e0d5.{order.perm_id:08x}.{len(self.executions) + 1:02d}.01",
-            order_ref=order.ticket.order_ref,
-            symbol=self.tape.market.symbols[order.column],
-            client_id=order.client_id,
-            order_id=order.order_id,
-            perm_id=order.perm_id,
-            quantity=quantity,
-            price=match.price,
-            commission=cost,
-            fees=charge.fees,
-            realized_pnl=realized,
-            time_ns=self.clock.now_ns,
-            reference=match.reference,
-            mid=match.mid,
-            half_spread=match.half_spread,
-            slippage=match.slippage,
-            rounding=match.rounding,
-            latency_move=match.latency_move,
-            cumulative=order.filled,
-            average_price=order.average_price,
-        )
-        self.executions.append(execution)
-        return execution
-
     def _settle_group(self, order: Order, share: float) -> None:
         """End the others of an order's group when it has filled; when a `share` of it has, reduce or end them."""
         if order.group and order.done:
@@ -489,11 +459,12 @@ class Desk:
                 self._report(other)
 
     def _activate_children(self, order: Order) -> None:
-        """Let the children of an order that has filled work."""
+        """Let the children of an order work, for what has filled of it."""
         for child in children_of(order, list(self._standing.values())):
             if not child.waits:
                 continue
             child.waits = False
+            child.ticket = replace(child.ticket, quantity=order.filled)
             self.changed.add(child.key)
             if child.status != HELD:
                 self.fills.activate(child, self.clock.moment, order.average_price)
@@ -525,9 +496,3 @@ class Desk:
         """Send an order and its status to its owner."""
         self._outbox.to(order.client_id, self.open_order(order))
         self._outbox.to(order.client_id, order_status(order))
-
-
-def _waiting(open_ns: int, zone: str) -> Refusal:
-    """Warn that an order waits for the next open."""
-    text = f"{in_zone(open_ns, zone):%Y-%m-%d %H:%M:%S} {tws_zone(zone)}"
-    return Refusal(399, f"Order Message: Warning: your order will not be placed at the exchange until {text}")

@@ -27,7 +27,7 @@ class Faults:
     Attributes
     ----------
     fill_at_most : float or None
-        Units that one execution has at most; what is left of the order fills at its next chance. None fills all at once.
+        Units that one execution has at most; what is left of an order fills at its next chance. None is no bound.
 
     Examples
     --------

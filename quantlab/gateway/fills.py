@@ -25,7 +25,7 @@ class Event(Enum):
 
     MISSED = "it did not fill at its only chance"
     TRIGGERED = "its stop was touched, and it has not filled yet"
-    MOVED = "its trailing stop has moved"
+    CHANGED = "something about it is other than before, and has to be kept"
 
 
 Held = Callable[[int], float]

@@ -46,8 +46,11 @@ def children_of(order: Order, standing: Iterable[Order]) -> list[Order]:
 
 
 def partners_of(order: Order, standing: Iterable[Order]) -> list[Order]:
-    """Other orders of an order's group, oldest first."""
-    return [o for o in standing if order.group and o.group == order.group and o is not order]
+    """Other orders of an order's group, oldest first; its own children do not compete with it."""
+    if not order.group:
+        return []
+    others = (o for o in standing if o is not order and o.parent_perm_id != order.perm_id)
+    return [o for o in others if o.group == order.group]
 
 
 def released_with(order: Order, standing: Iterable[Order]) -> list[Order]:

@@ -155,6 +155,7 @@ class QuoteFills:
                 for order in standing():
                     if order.due_ns is None and order.session < number:
                         self._look(order, number, moment.time_ns)
+                        yield order, Event.CHANGED
         elif moment.phase == FILL:
             for order in in_turn([o for o in standing() if o.is_due(moment)], held):
                 yield from self._due(order, moment)

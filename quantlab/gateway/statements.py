@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quantlab.gateway.account import INITIAL_MARGIN, MAINTENANCE_MARGIN
-from quantlab.gateway.contracts import in_zone, tws_zone
+from quantlab.gateway.contracts import Refusal, in_zone, tws_zone
 from quantlab.wire.messages import (
     CommissionReport,
     CompletedOrder,
@@ -34,12 +34,19 @@ __all__ = [
     "order_status",
     "portfolio_value",
     "position_data",
+    "waiting",
 ]
 
 
 def moment_text(time_ns: int, zone: str) -> str:
     """Write an instant as TWS does: ``"20120103 09:30:00 US/Eastern"``."""
     return f"{in_zone(time_ns, zone):%Y%m%d %H:%M:%S} {tws_zone(zone)}"
+
+
+def waiting(open_ns: int, zone: str) -> Refusal:
+    """Warn that an order waits for the next open."""
+    text = f"{in_zone(open_ns, zone):%Y-%m-%d %H:%M:%S} {tws_zone(zone)}"
+    return Refusal(399, f"Order Message: Warning: your order will not be placed at the exchange until {text}")
 
 
 def order_status(order: Order) -> OrderStatus:

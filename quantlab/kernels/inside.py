@@ -156,7 +156,7 @@ def prepare_order(
         g["next_time"] = _at(levels.time_stop, t, i)
         targets = g["next_target"]
         for k in range(RUNGS):
-            targets[k] = _at(levels.take_profit[k], t, i)
+            targets[k] = _at(levels.take_profit[k], t, i) if k < levels.take_profit.shape[0] else np.nan
     g["limit"] = g["stop"] = np.nan
     g["triggered"] = g["met"] = 0
     if (

@@ -71,7 +71,7 @@ class Levels(NamedTuple):
         Further entry events.
     stop_loss, trailing_stop : ndarray of shape (n_rows, n_assets)
         Fractions or price distances.
-    take_profit : ndarray of shape (records.RUNGS, n_rows, n_assets)
+    take_profit : ndarray of shape (n_rungs, n_rows, n_assets)
         The same.
     limit, stop : ndarray of shape (n_rows, n_assets)
         Prices of entries.
