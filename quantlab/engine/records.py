@@ -120,5 +120,9 @@ def trades_frame(rows: Records, bars: Bars) -> pd.DataFrame:
             "commission": rows["commission"],
             "fees": rows["fees"],
             "open": rows["open"] == 1,
+            "exit": [
+                "" if o else KINDS[k]
+                for o, k in zip(rows["open"].tolist(), rows["exit"].tolist(), strict=True)
+            ],
         }
     )

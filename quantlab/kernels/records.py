@@ -136,9 +136,9 @@ GUARD = _layout(
 """Orders inside the bar of one asset."""
 
 TRADE = _layout(
-    "quantity entry_price exit_price pnl return_ commission fees", "asset entry_bar exit_bar open"
+    "quantity entry_price exit_price pnl return_ commission fees", "asset entry_bar exit_bar open exit"
 )
-"""One round trip from flat to flat, or one still open at the end."""
+"""One round trip from flat to flat, or one still open at the end; ``exit`` is the kind of the fill that closed it."""
 
 STEP = _layout("cash units", "bar")
 """What a single asset's account holds from a bar on: cash, and units times their multiplier."""

@@ -47,12 +47,13 @@ def tally_trade(tally: Record, trade_cash: float, entry_value: float, n_bars: in
 
 
 @kernel(allocates=False)
-def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int) -> None:
-    """Record the finished trade of asset `i`, add it to the sums, and clear it."""
+def close_trade(b: Record, tally: Record, trades: Records, i: int, t: int, kind: int) -> None:
+    """Record the trade of asset `i` that a fill of this kind finished, add it to the sums, and clear it."""
     place = tally["n_trades"]
     pnl = tally_trade(tally, b["trade_cash"], b["trade_entry_value"], t - b["trade_bar"])
     if trades.shape[0] > 0:
         record_trade(b, trades[place], i, t, pnl, b["trade_exit_value"], typed(0))
+        trades[place]["exit"] = kind
     b["trade_cash"] = 0.0
     b["trade_entry_value"] = 0.0
     b["trade_entry_quantity"] = 0.0
@@ -77,7 +78,7 @@ def record_trade(
     trade["return_"] = pnl / b["trade_entry_value"]
     trade["commission"] = b["trade_commission"]
     trade["fees"] = b["trade_fees"]
-    trade["open"] = still_open
+    trade["open"], trade["exit"] = still_open, 0
 
 
 @kernel(allocates=False)
@@ -132,7 +133,7 @@ def book_fill(
         share = closing / abs(quantity)
         _book_part(b, t, math.copysign(closing, quantity), value * share, paid * share, due * share)
         if b["position"] == 0.0:
-            close_trade(b, tally, trades, i, t)
+            close_trade(b, tally, trades, i, t, kind)
     if closing < abs(quantity):
         share = 1.0 - closing / abs(quantity)
         _book_part(
