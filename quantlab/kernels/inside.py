@@ -121,7 +121,8 @@ def gate_targets(
         )
         if event and at_close and g["exit_bar"] == t + 1:
             event = False
-        if event:
+        # While a position of its sign is held an event does nothing, not even where the exit of it waits.
+        if event and position * raw <= 0.0:
             g["stopped"] = 0
         target = 0.0 if g["stopped"] != 0 else raw
         if target * position > 0.0 and _is_up(t, lag, b, g):
