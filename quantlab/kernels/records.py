@@ -55,9 +55,9 @@ BOOK = _layout(
     "slippage half_spread "
     # state in stored units and prices; `pending_share` is the target of the standing order and `pending_shrink` what
     # leverage left of the part it adds, `desired` the position wanted, `fill_price` that of the last fill
-    "position last_close last_target pending pending_share pending_shrink desired fill_price "
+    "position last_close last_target pending pending_share pending_shrink desired "
     # the running trade: cash flow since it began, and its sides
-    "trade_cash trade_entry_value trade_entry_quantity trade_exit_value trade_commission trade_fees",
+    "trade_cash trade_entry_value trade_entry_quantity trade_exit_value trade_commission trade_fees fill_price",
     # what the last decision came to; whether an order stands and its row; first bar of the running trade
     # assets of one group have their monthly units counted together
     "outcome is_pending order trade_bar group",

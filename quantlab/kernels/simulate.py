@@ -403,21 +403,20 @@ def simulate(
                 latest += 1
                 fetch_ahead(latest + 1, change_bar, changed, fill, opens, closes, benchmark)
                 looks = looks or inside is not None or _wants(changed[latest], closes[t], book)
-            wanted = changed[latest]
             if inside is not None:
-                wanted = inside[2][0]
                 looks = gate_targets(
-                    t, looks, fill == AT_CLOSE, changed[latest], closes[t], inside[0], book, inside[1], wanted
+                    t, looks, fill == AT_CLOSE, changed[latest], closes[t], inside[0], book, inside[1], inside[2][0]
                 )  # fmt: skip
             if looks and bars["equity"] > 0.0:
                 if inside is None:
                     share = decide(
-                        wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"], None
+                        changed[latest], closes[t], factor, book, rules, month_units, money["cash"], bars["equity"],
+                        None,
                     )  # fmt: skip
                 else:
                     ranks = inside[0].rank
                     share = decide(
-                        wanted, closes[t], factor, book, rules, month_units, money["cash"], bars["equity"],
+                        inside[2][0], closes[t], factor, book, rules, month_units, money["cash"], bars["equity"],
                         ranks[t if ranks.shape[0] > 1 else 0],
                     )  # fmt: skip
                 _place_orders(t, share, bars["equity"], factor, book, money, rules, orders, inside)
