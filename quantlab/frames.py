@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["frame_to_bars", "load_calendar", "session_closes"]
+__all__ = ["frame_to_bars", "load_calendar", "next_sessions", "session_closes"]
 
 TIME_NAMES = ("date", "time", "datetime", "timestamp", "session")
 
@@ -94,6 +94,18 @@ def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int6
     usual = pd.to_datetime((session * DAY_NS).view("M8[ns]")) + pd.Timedelta(str(cal.close_times[-1][1]))
     shift = usual.tz_localize(cal.tz, nonexistent="shift_forward", ambiguous="NaT").as_unit("ns").asi8
     return np.where(known, stamps[k], shift).astype(np.int64)
+
+
+def next_sessions(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int64]:
+    """First session of the exchange after each one, days since 1970, shape of `session`.
+
+    It is known from the calendar, which is published ahead, and not from later bars. After the last session that the
+    calendar has, the session itself.
+    """
+    cal = load_calendar(calendar, int(session.min()), int(session.max()))
+    days = cal.closes.index.as_unit("ns").asi8 // DAY_NS
+    k = np.searchsorted(days, session, "right")
+    return np.where(k < days.size, days[np.minimum(k, days.size - 1)], session).astype(np.int64)
 
 
 def _index_times(df: pd.DataFrame) -> pd.DatetimeIndex:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["join_bars", "resample_bars"]
+__all__ = ["bar_group", "join_bars", "resample_bars", "session_group"]
 
 
 def join_bars(parts: Sequence[Bars]) -> Bars:
@@ -74,7 +74,7 @@ def resample_bars(bars: Bars, bar_size: str) -> Bars:
     new, old = BarSize.parse(bar_size), BarSize.parse(bars.bar_size)
     if new.duration_ns <= old.duration_ns:
         raise DataError(f"{bars.bar_size} bars cannot become {new} bars; choose a longer size.")
-    starts = np.append(np.flatnonzero(np.diff(_group(bars, new), prepend=-1)), bars.n_bars)
+    starts = np.append(np.flatnonzero(np.diff(bar_group(bars, new), prepend=-1)), bars.n_bars)
     last = starts[1:] - 1
     columns = np.stack([getattr(bars, c) for c in COLUMNS])
     joined = bars_to_bars(columns, starts.astype(np.int64))
@@ -98,17 +98,20 @@ def _last_close(bars: Bars, bucket: int) -> int:
     return max(int(bars.time[-1]), min(bucket, int(session_closes(bars.calendar, bars.session[-1:])[0])))
 
 
-def _group(bars: Bars, size: BarSize) -> NDArray[np.int64]:
+def session_group(session: NDArray[np.int64], size: BarSize) -> NDArray[np.int64]:
+    """Return the number of the longer bar, of days, weeks or months, that each session belongs to; same shape."""
+    if size.unit == "month":
+        return np.asarray(session.astype("M8[D]").astype("M8[M]").astype(np.int64) // size.count)
+    return np.asarray((session + 3) // (7 * size.count) if size.unit == "week" else session // size.count)
+
+
+def bar_group(bars: Bars, size: BarSize) -> NDArray[np.int64]:
     """Return the number of the longer bar that each bar belongs to, rising from 0.
 
     Groups are counted from fixed dates, never from the first bar: a live window and the full history cut alike.
     """
-    if size.unit == "month":
-        key = bars.session.astype("M8[D]").astype("M8[M]").astype(np.int64) // size.count
-    elif size.unit == "week":
-        key = (bars.session + 3) // (7 * size.count)
-    elif size.unit == "day":
-        key = bars.session // size.count
+    if not size.intraday:
+        key = session_group(bars.session, size)
     else:
         key = -(-bars.time // size.duration_ns)
         key = np.cumsum(

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from quantlab.signals.extremes import Channel, donchian, rolling_max, rolling_min
     from quantlab.signals.momentum import roc, rsi, shift
     from quantlab.signals.ranking import rank, rolling_rank
+    from quantlab.signals.timeframes import Coarse, resample_to
 
 __all__ = [
     "MACD",
     "Bands",
     "Channel",
+    "Coarse",
     "atr",
     "bollinger",
     "crossed_above",
@@ -38,6 +40,7 @@ __all__ = [
     "latch",
     "macd",
     "rank",
+    "resample_to",
     "roc",
     "rolling_max",
     "rolling_min",
@@ -59,6 +62,7 @@ _HOMES = {
     "extremes": ("Channel", "donchian", "rolling_max", "rolling_min"),
     "momentum": ("roc", "rsi", "shift"),
     "ranking": ("rank", "rolling_rank"),
+    "timeframes": ("Coarse", "resample_to"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
