@@ -1,6 +1,6 @@
 # Two commands do everything on a machine that has Python 3.11 and make: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest clients kill lint bench docs clean
+.PHONY: help demo test peers lowest clients kill lint bench docs clean
 
 # The settings of a user's shell must not leak into what is installed or measured.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -22,7 +22,11 @@ test: ## lint, types and the whole suite
 	@echo "== mypy, and the kernels compiled once beside it" && { $(py) -m quantlab demo --folder .venv/warm --json >/dev/null & \
 		$(py) -m mypy; code=$$?; wait; exit $$code; }
 	@echo "== pytest: kernels as plain Python" && NUMBA_DISABLE_JIT=1 $(py) -m pytest -m "kernels and not slow" -n 2
-	@echo "== pytest: everything" && $(py) -m pytest -n 2 --durations=10 --durations-min=1
+	@echo "== pytest: everything but the peers" && $(py) -m pytest -m "not peers" -n 2 --durations=10 --durations-min=1
+
+peers: ## thousands of random runs beside vectorbt and backtesting.py, bit by bit
+	@sh .ci/environment dev
+	@$(py) -m pytest -m peers -n 2 tests/test_peers_*.py
 
 lowest: ## the suite on the oldest versions of what quantlab needs
 	@sh .ci/lowest
