@@ -118,6 +118,7 @@ def make_app(port):  # noqa: C901  # one short callback after another
         def __init__(self):
             EClient.__init__(self, self)
             self.heard = queue.Queue()
+            self.hangs = {}
 
         def put(self, name, *values):
             self.heard.put((name, *values))
@@ -153,6 +154,7 @@ def make_app(port):  # noqa: C901  # one short callback after another
 
         def orderStatus(self, orderId, status, filled, remaining, *rest):
             self.put("orderStatus", orderId, status, float(filled), float(remaining))
+            self.hangs[orderId] = rest[2], rest[5]
 
         def execDetails(self, reqId, contract, execution):
             self.put("execDetails", reqId, contract, execution)
@@ -219,7 +221,7 @@ def official_stock(symbol):
     return contract
 
 
-def official_order(action, quantity, limit=None):
+def official_order(action, quantity, limit=None, **more):
     from decimal import Decimal
 
     from ibapi.order import Order
@@ -233,6 +235,8 @@ def official_order(action, quantity, limit=None):
     order.tif = "DAY"
     if limit is not None:
         order.lmtPrice = limit
+    for name, value in more.items():
+        setattr(order, name, value)
     for name in ("eTradeOnly", "firmQuoteOnly"):
         if hasattr(order, name):
             setattr(order, name, False)
@@ -330,3 +334,132 @@ def test_the_official_client_is_told_the_codes_it_knows(app):
         assert app.until("error", order_id, code)
     cancel_official(app, 77)
     assert app.until("error", 77, 10147)
+
+
+# -- brackets ------------------------------------------------------------------------------------------
+
+
+def official_bracket(app, stop, target, first=1):
+    """Send a market order with a target and a stop, as the manual of the official client does it."""
+    child = {"parentId": first, "tif": "GTC"}
+    app.placeOrder(first, official_stock("AAPL"), official_order("BUY", 100, transmit=False))
+    app.placeOrder(
+        first + 1, official_stock("AAPL"), official_order("SELL", 100, target, transmit=False, **child)
+    )
+    stop_loss = official_order("SELL", 100, orderType="STP", auxPrice=stop, **child)
+    app.placeOrder(first + 2, official_stock("AAPL"), stop_loss)
+
+
+def drive_app(app, name, *values):
+    """Let time pass until a callback with these first values has come; everything up to it."""
+    found = []
+    for _ in range(200):
+        app.reqCurrentTime()
+        found += app.until("currentTime")
+        for k, heard in enumerate(found):
+            if heard[: 1 + len(values)] == (name, *values):
+                return found[: k + 1]
+    raise AssertionError(f"{name} {values} has not come: {found[-5:]}")
+
+
+def day_of_fall(market):
+    """A day from 2012 on that trades well below its open, with a stop within its range and a target beyond it."""
+    bars = market.bars("AAPL", None, "2012-01-03", "2012-12-31")
+    t = next(t for t in range(1, bars.n_bars) if bars.low[t, 0] < bars.open[t, 0] * 0.985)
+    return str(bars.index[t])[:10], round(bars.open[t, 0] * 0.99, 2), round(bars.high[t, 0] + 50.0, 2)
+
+
+@pytest.mark.parametrize("fills", ["quotes", "bars"])
+def test_the_official_client_places_a_bracket_whose_stop_is_hit_and_target_cancelled(market, fills):
+    start, stop, target = day_of_fall(market)
+    with Gateway(market, speed="max", start=start, ceiling=178, fills=fills) as gateway:
+        app = make_app(gateway.port)
+        official_bracket(app, stop, target)
+        placed = app.until("orderStatus", 3, "PreSubmitted")
+        kinds = [x[:3] for x in placed if x[0] == "orderStatus"]
+        assert kinds == [
+            ("orderStatus", 1, "PendingSubmit"),
+            ("orderStatus", 2, "PendingSubmit"),
+            ("orderStatus", 1, "PreSubmitted"),
+            ("orderStatus", 2, "PreSubmitted"),
+            ("orderStatus", 3, "PreSubmitted"),
+        ]
+        assert app.hangs == {1: (0, ""), 2: (1, "child"), 3: (1, "child,trigger")}
+        (child,) = (x for x in placed[-2:] if x[0] == "openOrder")
+        assert (child[3].auxPrice, child[3].parentId, child[3].ocaType) == (stop, 1, 3)
+        assert child[3].ocaGroup
+        entered = [x[:3] for x in drive_app(app, "orderStatus", 3, "PreSubmitted") if x[0] != "currentTime"]
+        assert [x[0] for x in entered] == [
+            *("execDetails", "openOrder", "orderStatus", "openOrder", "orderStatus", "commission"),
+            *("openOrder", "orderStatus"),
+            *("openOrder", "orderStatus"),
+        ]
+        assert entered[7] == ("orderStatus", 2, "Submitted")
+        assert app.hangs[3] == (1, "trigger")
+        left = [x[:3] for x in drive_app(app, "orderStatus", 2, "Cancelled") if x[0] != "currentTime"]
+        if fills == "quotes":  # the stop is touched before it fills
+            assert [x[0] for x in left[:2]] == ["openOrder", "orderStatus"]
+            assert left[1] == ("orderStatus", 3, "Submitted")
+            left = left[2:]
+        assert [x[0] for x in left] == [
+            *("execDetails", "openOrder", "orderStatus", "openOrder", "orderStatus", "commission"),
+            *("error", "orderStatus"),
+        ]
+        assert left[2] == ("orderStatus", 3, "Filled")
+        assert left[6] == ("error", 2, 202)
+        bought, sold = gateway.executions()
+        assert (bought.quantity, sold.quantity, sold.order_id) == (100.0, -100.0, 3)
+        assert sold.price == pytest.approx(stop, rel=0.002)
+        assert gateway.positions() == ()
+        app.disconnect()
+
+
+def test_the_official_client_changes_and_cancels_a_bracket(app):
+    official_bracket(app, 300.0, 500.0)
+    app.until("orderStatus", 3, "PreSubmitted")
+    changed = official_order("SELL", 100, orderType="STP", auxPrice=310.0, parentId=1, tif="GTC")
+    app.placeOrder(3, official_stock("AAPL"), changed)
+    assert app.until("openOrder", 3)[-1][3].auxPrice == 310.0
+    trail = official_order("SELL", 100, orderType="TRAIL", trailingPercent=5.0, parentId=1, tif="GTC")
+    app.placeOrder(4, official_stock("AAPL"), trail)
+    assert app.until("openOrder", 4)[-1][3].trailingPercent == 5.0
+    app.placeOrder(5, official_stock("AAPL"), official_order("SELL", 100, 500.0, parentId=77))
+    assert app.until("error", 5, 135)
+    app.placeOrder(5, official_stock("AAPL"), official_order("SELL", 1, orderType="STP", auxPrice=0.123))
+    assert app.until("error", 5, 110)
+    cancel_official(app, 1)
+    heard = app.until("orderStatus", 4, "Cancelled")
+    assert [x[1] for x in heard if x[0] == "error"] == [1, 2, 3, 4]
+    assert {o.status for o in app.gateway.orders()} == {"Cancelled"}
+
+
+def test_the_official_client_finds_a_standing_bracket_after_a_restart_of_the_gateway(market, tmp_path):
+    options = {"speed": "max", "start": "2012-01-04", "ceiling": 178, "state": tmp_path / "gateway.db"}
+    with Gateway(market, **options) as gateway:
+        app = make_app(gateway.port)
+        official_bracket(app, 300.0, 500.0)
+        app.until("orderStatus", 3, "PreSubmitted")
+        app.disconnect()
+    with Gateway(market, **options) as gateway:
+        app = make_app(gateway.port)
+        app.reqOpenOrders()
+        app.until("orderStatus", 3, "PreSubmitted")
+        assert app.hangs == {1: (0, ""), 2: (1, "child"), 3: (1, "child,trigger")}
+        drive_app(app, "orderStatus", 3, "PreSubmitted")
+        assert [o.status for o in gateway.orders()] == ["Filled", "Submitted", "PreSubmitted"]
+        app.disconnect()
+
+
+def test_ib_async_places_its_own_bracket(ib):
+    from ib_async import Stock
+
+    (contract,) = ib.qualifyContracts(Stock("AAPL", "SMART", "USD"))
+    trades = [ib.placeOrder(contract, x) for x in ib.bracketOrder("BUY", 100, 1000.0, 1200.0, 300.0)]
+    drive(ib, lambda: trades[0].orderStatus.status == "Filled")
+    assert [t.orderStatus.status for t in trades] == ["Filled", "Submitted", "PreSubmitted"]
+    assert trades[2].orderStatus.whyHeld == "trigger"
+    group = str(trades[0].order.permId)
+    assert [o.oca_group for o in ib.gateway.orders()] == ["", group, group]
+    ib.cancelOrder(trades[1].order)
+    ib.reqAllOpenOrders()
+    assert [t.orderStatus.status for t in trades[1:]] == ["Cancelled", "PreSubmitted"]

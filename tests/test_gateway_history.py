@@ -222,6 +222,9 @@ def test_no_byte_of_a_price_is_sent_before_its_time(market):
             client.send(m.RequestRealTimeBars(3, stock("IBM")), m.RequestTickByTick(4, AAPL, "BidAsk"))
             client.send(m.PlaceOrder(1, AAPL, m.OrderTicket("BUY", 10, "MKT")))
             client.send(m.PlaceOrder(2, AAPL, m.OrderTicket("BUY", 10, "LMT", 380.0, tif="GTC")))
+            trail = m.OrderTicket("SELL", 10, "TRAIL", trailing_percent=1.0, parent_id=3, tif="GTC")
+            client.send(m.PlaceOrder(3, AAPL, m.OrderTicket("BUY", 10, "MKT", transmit=False)))
+            client.send(m.PlaceOrder(4, AAPL, trail))
             heard = client.sync()
             while gateway.advance() and gateway.now_ns <= whole.time[t - 1]:
                 if gateway.now_ns % (60 * S) == 0:
@@ -231,12 +234,15 @@ def test_no_byte_of_a_price_is_sent_before_its_time(market):
                         m.RequestHeadTimestamp(8, AAPL),
                         m.RequestContractData(9, AAPL),
                     )
+                client.send(m.RequestOpenOrders())
                 heard += client.sync()
                 if gateway._call(lambda: gateway._venue.clock.moment) >= (whole.time[t - 1], 0):
                     break
             said.append(heard)
     assert len(said[0]) > 500
     assert any(isinstance(x, m.ExecutionData) for x in said[0])
+    levels = {x.order.trail_stop_price for x in said[0] if isinstance(x, m.OpenOrder) and x.order_id == 4}
+    assert len(levels) > 5
     assert said[0] == said[1]
 
 

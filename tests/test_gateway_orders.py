@@ -194,7 +194,7 @@ def test_a_what_if_order_is_answered_with_its_cost_and_margin_and_forgotten(gate
         (buy(-5), 321),
         (buy(1.5), 10243),
         (replace(buy(1), action="HOLD"), 321),
-        (replace(buy(1), order_type="STP"), 387),
+        (replace(buy(1), order_type="LOC"), 387),
         (buy(1, tif="GTX"), 321),
         (buy(1, 400.005), 110),
         (buy(1, 0.0), 321),
@@ -203,8 +203,7 @@ def test_a_what_if_order_is_answered_with_its_cost_and_margin_and_forgotten(gate
         (buy(1, e_trade_only=True), 10268),
         (buy(1, firm_quote_only=True), 10269),
         (buy(1, nbbo_price_cap=1.0), 10270),
-        (buy(1, parent_id=7), 201),
-        (buy(1, oca_group="x"), 201),
+        (buy(1, parent_id=7), 135),
         (buy(1, algo_strategy="Twap"), 201),
     ],
 )

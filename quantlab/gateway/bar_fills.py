@@ -57,20 +57,24 @@ class BarFills:
     # -- orders come and change ------------------------------------------------------------------------
 
     def start(self, order: Order, moment: Moment) -> None:
-        """Find the session of the next open; of the next close for an order that fills there."""
-        hours = self._tape.market.hours
+        """Find the session of the open that comes next, or of the close, for an order that fills there."""
         order.bar_open_ns = None
         begin_trail(order, self._charges, self._tape.price(order.column, moment))
+        order.session = self._first_session(order, moment)
+
+    def _first_session(self, order: Order, moment: Moment) -> int:
+        hours = self._tape.market.hours
         if order.ticket.order_type == MARKET_ON_CLOSE:
-            number = hours.after(moment.time_ns)
-        else:
-            found: Moment | None = moment
-            while found is not None:
-                found = self._grid.after(found)
-                if found is not None and found.phase == OPEN:
-                    break
-            number = None if found is None else hours.at(found.time_ns)
-        order.session = hours.day.size if number is None else number
+            return int(hours.close_ns.searchsorted(moment.time_ns, "right"))
+        if order.ticket.tif == "OPG":
+            return int(hours.open_ns.searchsorted(moment.time_ns, "left" if moment.phase < OPEN else "right"))
+        found: Moment | None = moment
+        while found is not None:
+            found = self._grid.after(found)
+            if found is not None and found.phase == OPEN:
+                break
+        number = None if found is None else hours.at(found.time_ns)
+        return hours.day.size if number is None else number
 
     def activate(self, order: Order, moment: Moment, base: float | None) -> None:
         """Let an order work from now on: at a price it meets the open that its parent filled at, else the next one."""

@@ -191,11 +191,11 @@ class Desk:
         refusal = ticket_refusal(ticket, listing, self.account.name)
         if refusal is None and existing is not None:
             refusal = change_refusal(existing, ticket, listing)
-        parent_id = ticket.parent_id
+        hangs = ticket.parent_id if existing is None or existing.status != HELD else 0
         if existing is not None and existing.waits:
-            parent_id = existing.ticket.parent_id
-        if refusal is None and parent_id:
-            refusal = parent_refusal(ticket, self.orders.get((key[0], parent_id)), listing)
+            hangs = existing.ticket.parent_id
+        if refusal is None and hangs:
+            refusal = parent_refusal(ticket, self.orders.get((key[0], hangs)), listing)
         return refusal
 
     def _shortage(self, order: Order, ticket: OrderTicket) -> Refusal | None:
@@ -209,7 +209,8 @@ class Desk:
         parent = self.orders.get((order.client_id, ticket.parent_id))
         if parent is not None and parent.side != order.side and ticket.quantity <= parent.ticket.quantity:
             return None
-        others = [o for o in self._standing.values() if o.key != order.key]
+        partners = partners_of(order, self._standing.values())
+        others = [o for o in self._standing.values() if o.key != order.key and o not in partners]
         signed = order.side * (ticket.quantity - order.filled)
         standing = counted(others, self.account.quantity)
         return needs_more_margin(self.account, standing, order.column, signed, self.price)

@@ -29,22 +29,8 @@ def book_execution(
 ) -> Execution:
     """Enter an execution in the books of the account and in its order.
 
-    Parameters
-    ----------
-    order : Order
-        What is executed.
-    quantity : float
-        Units, buy > 0; all that remain of the order, or less.
-    match : Match
-        The price.
-    account, charges
-        Money, and what the execution costs: each pays for itself.
-    symbol : str
-        What is traded.
-    day, time_ns : int
-        Session, days since 1970, and instant, ns UTC.
-    number : int
-        Of the execution, from 1 on.
+    `quantity` is signed, and all that remains of the order or less; `day` counts from 1970, `time_ns` is UTC, and
+    `number` is that of the execution, from 1 on. Every execution pays for itself.
     """
     charge = charges.charge(order.column, day, quantity, match.price)
     cost = charge.commission + charge.fees

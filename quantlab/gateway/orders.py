@@ -280,14 +280,18 @@ class Order:
         return ",".join(["child"] * self.waits + ["trigger"] * self.is_stop)
 
     @property
+    def shown_level(self) -> float | None:
+        """Where a trailing stop is, without the last bits that reckoning with percentages leaves; None before it is."""
+        return None if self.level is None else round(self.level, 8)
+
+    @property
     def shown(self) -> OrderTicket:
         """Ticket as clients are told it: with the group that it came into, and where its trailing stop is."""
-        level = self.level if is_trailing(self.ticket) and self.level is not None else None
         return replace(
             self.ticket,
             oca_group=self.group or self.ticket.oca_group,
             oca_type=self.group_type or self.ticket.oca_type,
-            trail_stop_price=self.ticket.trail_stop_price if level is None else level,
+            trail_stop_price=self.ticket.trail_stop_price if self.level is None else self.shown_level,
         )
 
     @property

@@ -61,7 +61,10 @@ def revise_trail(order: Order, charges: Charges, before: OrderTicket) -> None:
     ticket = order.ticket
     if not is_trailing(ticket) or order.extreme is None:
         return
-    if ticket.trail_stop_price and ticket.trail_stop_price not in {before.trail_stop_price, order.level}:
+    if ticket.trail_stop_price and ticket.trail_stop_price not in {
+        before.trail_stop_price,
+        order.shown_level,
+    }:
         order.extreme = None
         begin_trail(order, charges, None)
     elif _distance(ticket) != _distance(before):
