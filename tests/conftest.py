@@ -100,7 +100,8 @@ def _money_is_neither_made_nor_lost(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of kernels by the module they mirror, so that they can run as plain Python too."""
-    kernels = {path.stem for path in (PROJECT / "quantlab" / "kernels").glob("[a-z]*.py")} | {"engine_rules", "inside_rules"}
+    kernels = {path.stem for path in (PROJECT / "quantlab" / "kernels").glob("[a-z]*.py")}
+    kernels |= {"engine_rules", "inside_rules"}
     for item in items:
         if item.path.stem.removeprefix("test_").removeprefix("kernels_") in kernels:
             item.add_marker(pytest.mark.kernels)

@@ -411,6 +411,7 @@ def test_backtest_prints_the_strategy_beside_buy_and_hold(run, file, tmp_path):
     assert (code, err) == (0, "")
     for text in ("trend(days=60", "AAPL", "Total return", "Sharpe ratio", "buy-and-hold", f"{tmp_path}"):
         assert text in out.replace("\n", "")
+    assert re.search(r"^(warning|info): .+ \[cost_break_even\]$", out, re.MULTILINE)
     assert (tmp_path / "r" / "report.html").read_text().startswith("<!")
 
 
@@ -427,8 +428,11 @@ def test_backtest_prints_everything_as_json(run, file):
         "settings",
         "fingerprint",
         "notes",
+        "diagnostics",
     }
     assert found["params"]["days"] == 60
+    said = {each["name"]: each for each in found["diagnostics"]}
+    assert said["cost_break_even"]["n_rows"] == len(said["cost_break_even"]["evidence"])
     assert found["bars"]["symbols"] == ["AAPL"]
     assert found["report"] is None
     assert {"sharpe", "final_equity", "max_drawdown", "commission", "var_95"} <= set(found["stats"])

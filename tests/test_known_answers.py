@@ -17,6 +17,7 @@ from quantlab.bars import Bars
 from quantlab.costs import Costs
 from quantlab.engine.backtest import backtest
 from quantlab.model import Instrument
+from quantlab.signal import Signal
 from quantlab.signals import crossed_above, crossed_below, latch, sma
 from quantlab.sizing import Account, Sizing
 
@@ -72,6 +73,40 @@ def test_crossing_events_all_in_with_fractions_at_the_close(goog, crossings, rat
     costs = Costs.percent(rate)
     result = backtest(crossings[2], goog, cash=10_000, costs=costs, sizing=ALL_IN_FRACTIONS, fill="close")
     assert abs(difference(f"events, close, {rate:.1%}", result.stats["final_equity"], known)) < 5e-7
+
+
+TEN_UNITS = Sizing.units(10, max_leverage=100.0)
+
+
+def test_crossing_events_with_ten_units_at_the_next_open(goog, crossings):
+    result = backtest(crossings[2], goog, cash=10_000, costs=Costs.percent(0.001), sizing=TEN_UNITS)
+    assert abs(difference("ten units, next open", result.stats["final_equity"], 19042.8522)) < 5e-6
+
+
+def test_a_bracket_at_each_crossing_up_while_flat_leaves_by_itself_alone(goog, crossings):
+    fast, slow, _ = crossings
+    up = crossed_above(fast, slow)
+    bracket = Signal(np.maximum.accumulate(up, axis=0), entry=up, stop_loss=0.05, take_profit=0.10)
+    result = backtest(bracket, goog, cash=10_000, costs=Costs.percent(0.001), sizing=TEN_UNITS)
+    assert abs(difference("bracket, ten units", result.stats["final_equity"], 15007.533605)) < 5e-6
+    assert len(result.trades) == result.stats["n_trades"] == 38
+    assert set(result.trades["exit"]) == {"stop loss", "take profit"}
+
+
+@pytest.mark.parametrize(
+    ("protection", "known"),
+    [
+        ({"stop_loss": 0.05}, 54001.732727),
+        ({"take_profit": 0.10}, 39795.097626),
+        ({"trailing_stop": 0.08}, 52760.238316),
+    ],
+    ids=["stop-loss", "target", "trailing stop"],
+)
+def test_crossing_events_at_the_close_are_protected_as_by_vectorbt(goog, crossings, protection, known):
+    costs = Costs.percent(0.001)
+    signal = Signal(crossings[2], **protection)
+    result = backtest(signal, goog, cash=10_000, costs=costs, sizing=ALL_IN_FRACTIONS, fill="close")
+    assert abs(difference(f"close, {protection}", result.stats["final_equity"], known)) < 5e-6
 
 
 # -- backtrader ----------------------------------------------------------------------------------------------

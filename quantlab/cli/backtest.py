@@ -269,6 +269,7 @@ def summary(result: Result) -> dict[str, Any]:
         "benchmark": hold_stats(result),
         "ruined_at": result.ruined_at,
         "notes": result.notes,
+        "diagnostics": [each.describe() for each in result.diagnostics],
         "settings": result.settings,
         "fingerprint": result.fingerprint,
     }
@@ -299,6 +300,8 @@ def _print_text(result: Result, written: str | None, opinion: CrossCheck | None)
     print_table(("", "strategy", result.settings["benchmark"]), headline(result), title=title)
     for note in result.notes:
         typer.echo(f"note: {note}")
+    for found in result.diagnostics:
+        typer.echo(repr(found))
     if opinion is not None:
         typer.echo(_second_opinion(opinion))
     if written is not None:

@@ -18,13 +18,14 @@ from quantlab.kernels import fill, order
 from quantlab.kernels.stats import STATS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from quantlab.bars import Bars
+    from quantlab.engine.diagnostics import Diagnostic
     from quantlab.engine.setup import Run, Setup
     from quantlab.strategy import Strategy
 
@@ -70,6 +71,7 @@ class Result:
         self.strategy = strategy
         self.params = dict(params)
         self.window = tuple(None if x is None else str(x) for x in window)
+        self.count_trials: Callable[[Result], int | None] | None = None
 
     # -- what was run ----------------------------------------------------------------------------------
 
@@ -171,6 +173,16 @@ class Result:
                 f"{self.detail_changes} of {len(self._records.fills)} fills differ from those without finer bars."
             )
         return notes
+
+    @cached_property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Reasons to look twice, each with the rows that prove it; docs/diagnostics.md says what to do about them.
+
+        For the trials on the same bars, `count_trials` is asked, where a ledger set it.
+        """
+        from quantlab.engine.checks import diagnose
+
+        return diagnose(self)
 
     @cached_property
     def detail_changes(self) -> int:
@@ -375,6 +387,7 @@ class Result:
             },
             fingerprint=self.fingerprint,
             notes=self.notes,
+            diagnostics=self.diagnostics,
             benchmark_name=self._setup.benchmark_name,
         )
 
@@ -407,7 +420,7 @@ class Result:
         from html import escape
 
         rows = "".join(f"<tr><th>{escape(str(k))}</th><td>{v:,.4f}</td></tr>" for k, v in self.stats.items())
-        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        notes = "".join(f"<li>{escape(n)}</li>" for n in [*self.notes, *map(repr, self.diagnostics)])
         return f"<p><b>{escape(repr(self))}</b></p><ul>{notes}</ul><table>{rows}</table>"
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from quantlab.report.diagnostics import Finding
+
 __all__ = ["FILL_COLUMNS", "TRADE_COLUMNS", "ReportContent"]
 
 TRADE_COLUMNS = (
@@ -55,6 +57,8 @@ class ReportContent:
         Hashes of strategy, parameters, data, settings and of all together.
     notes : sequence of str
         Warnings that a reader must see first.
+    diagnostics : sequence of Finding
+        Reasons to look twice, each with its rows.
     subtitle : str
         One line of what was run: period, bars, assets, bars a year. Empty: written from the frames.
     currency : str
@@ -86,6 +90,7 @@ class ReportContent:
     settings: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    diagnostics: Sequence[Finding] = ()
     subtitle: str = ""
     currency: str = "USD"
     benchmark_name: str = "Buy and hold"

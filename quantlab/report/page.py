@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quantlab.report import figures, frame, trades
+from quantlab.report.diagnostics import diagnostics
 from quantlab.report.frame import number, section, word
 from quantlab.report.palette import dark_of
 from quantlab.report.record import data_to_json, script_element
@@ -68,6 +69,7 @@ def render(content: ReportContent) -> str:
             frame.header("backtest", content.title, content.subtitle or describe(content)),
             frame.notes(content.notes),
             _headline(content),
+            diagnostics(content.diagnostics),
             _equity(content, charts),
             _prices(content, charts),
             section("Monthly returns", charts.figure("monthly", wide=True)),

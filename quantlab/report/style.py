@@ -118,6 +118,20 @@ pre { margin: 0; font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, '
 details { margin-top: 14px; }
 summary { cursor: pointer; color: var(--muted); font-size: 13.5px; }
 summary:hover { color: var(--ink); }
+.findings details { margin-top: 0; border-top: 1px solid var(--rule); }
+.findings details:first-child { border-top: 0; }
+.findings summary { display: flex; gap: 10px; align-items: baseline; padding: 8px 0; color: var(--ink); }
+.findings summary b {
+  flex: none; min-width: 74px; padding: 1px 8px; border-radius: 5px; font-size: 12px; font-weight: 600;
+  text-align: center; color: var(--muted); border: 1px solid var(--rule);
+}
+.findings summary .warning { color: var(--warn); border-color: var(--warn); background: var(--warn_soft); }
+.findings summary::after { content: "rows"; margin-left: auto; flex: none; color: var(--muted); font-size: 12.5px; }
+.findings details[open] > summary::after { content: "hide"; }
+.findings .scroll { margin: 0 0 12px; }
+.findings .scroll table { min-width: 0; }
+.findings .scroll :is(th, td):not(.n) { padding-left: 14px; }
+.findings .scroll :is(th, td):first-child { padding-left: 0; }
 code {
   font: 12.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', monospace;
   overflow-wrap: anywhere;

@@ -23,6 +23,7 @@ from quantlab.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from quantlab.bars import Bars
     from quantlab.research.ledger import Ledger
@@ -194,11 +195,24 @@ def _recording(run: Callable[_P, Result]) -> Callable[_P, Result]:
                 given: dict[str, Any] = {**dict(zip(POSITIONAL, args, strict=False)), **options}
                 strategy, bars, _ = (given.pop(name, None) for name in POSITIONAL)
                 recorder.enter(strategy, bars, given, result)
+                result.count_trials = partial(_trials_on_bars, recorder.ledger.path)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with a record, the result stands
             tell(f"this backtest is not entered in the ledger: {error}")
         return result
 
     return recorded
+
+
+def _trials_on_bars(path: Path, result: Result) -> int | None:
+    """Trials of a result's strategy on its bars by the ledger at a path; None where that cannot be read.
+
+    A function of a path, not of a ledger: a result goes to other processes, and an open ledger does not.
+    """
+    try:
+        return ledger_at(path).tried(result.name, data=result.fingerprint["data"]).n_trials
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with the ledger, the result stands
+        tell(f"the trials of {result.name} are not counted: {error}")
+        return None
 
 
 backtest = _recording(engine.backtest)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantlab.engine.breakeven import break_even, largest_multiple, stats_at
 from quantlab.errors import ParameterError
-from quantlab.kernels.stats import STATS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -26,9 +26,6 @@ SLIPPAGES = (0.0, 1.0, 2.0, 5.0, 10.0)
 
 WIDEST = 1_000.0
 """Slippage in bp up to which a break-even is looked for."""
-
-CLOSE_ENOUGH = 0.01
-"""Bp to which it is found."""
 
 SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "n_trades")
 PAID = ("commission", "fees", "slippage", "spread", "borrow", "interest")
@@ -104,48 +101,19 @@ def cost_stress(
     variants += [("slippage bps", float(b), costs.replace(slippage_bps=float(b))) for b in slippages_bps]
     rows = []
     for kind, value, changed in variants:
-        stats = _stats(result, changed)
+        stats = stats_at(result, changed)
         paid = sum(stats[k] for k in PAID)
         rows.append({"kind": kind, "value": value, **{k: stats[k] for k in SHOWN}, "costs": paid})
     return CostStress(
         table=pd.DataFrame(rows),
-        break_even_bps=_break_even(result, lambda bps: costs.replace(slippage_bps=bps), WIDEST, CLOSE_ENOUGH),
-        break_even_multiple=_break_even(result, costs.stressed, _largest_multiple(costs), CLOSE_ENOUGH),
+        break_even_bps=_break_even(result, lambda bps: costs.replace(slippage_bps=bps), WIDEST),
+        break_even_multiple=_break_even(result, costs.stressed, largest_multiple(costs)),
     )
 
 
-def _stats(result: Result, costs: Costs) -> dict[str, float]:
-    """Statistics of the run at other costs."""
-    setup, run = result._setup, result._run  # noqa: SLF001  # the decisions of the run, not evaluated again
-    again = replace(setup, costs=costs, table=costs.table(setup.bars)).run_changes(run.changes, run.inside)
-    return dict(zip(STATS, again.stats.tolist(), strict=True))
-
-
-def _largest_multiple(costs: Costs) -> float:
-    """Multiple up to which slippage and half the spread stay below the price."""
-
-    def largest(value: Any) -> float:
-        return max(value.values(), default=0.0) if isinstance(value, dict) else float(value)
-
-    worst = largest(costs.slippage_bps) + largest(costs.spread_bps)
-    return min(100.0, 0.99 * 10_000.0 / worst) if worst > 0.0 else 100.0
-
-
-def _break_even(result: Result, costs_at: Any, most: float, tolerance: float) -> float:
+def _break_even(result: Result, costs_at: Callable[[float], Costs], most: float) -> float:
     """Find the cost at which the total return is 0."""
-
-    def earns(x: float) -> bool:
-        return _stats(result, costs_at(x))["total_return"] > 0.0
-
-    if not earns(0.0):
-        return 0.0
-    if earns(most):
-        return math.inf
-    low, high = 0.0, most
-    while high - low > tolerance:
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if earns(middle) else (low, middle)
-    return high
+    return break_even(lambda x: stats_at(result, costs_at(x))["total_return"], most)
 
 
 def _plain(value: Any) -> Any:

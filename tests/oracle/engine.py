@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from oracle.cost import (
     naive_borrow,
@@ -19,10 +18,8 @@ from oracle.cost import (
     naive_interest,
     naive_row,
 )
-from oracle.trades import fills_to_trades
-
-SAME = 1e-9
-"""Targets, lots and limits that differ by less are the same."""
+from oracle.lots import SAME, is_number, most_lots, most_units, to_lot
+from oracle.trades import fills_to_trades, rows_to_frame
 
 NO_POWER = "not enough buying power"
 NO_SHORT = "short sale on a cash account"
@@ -32,14 +29,6 @@ RUIN = "equity fell to zero"
 NOTHING = "less than one lot at the fill price"
 
 
-def to_lot(units, lot):
-    """Whole lots, towards zero; a lot that only rounding misses counts."""
-    exact = abs(units) / lot
-    nearest = round(exact)
-    missed = 0 < nearest - exact <= SAME + exact * 1e-15
-    return math.copysign((nearest if missed else math.floor(exact)) * lot, units)
-
-
 def naive_fees(fees, session, units, raw_price):
     """SEC and TAF of one sale, each up to the cent; a whole cent that rounding missed is not the next one."""
     if units >= 0:
@@ -47,10 +36,6 @@ def naive_fees(fees, session, units, raw_price):
     sec, taf = naive_row(fees.sec.rows, session), naive_row(fees.taf.rows, session)
     amounts = -units * raw_price * sec.rate, min(-units * taf.rate, taf.maximum or math.inf)
     return sum(math.ceil(round(x * 100, 7)) / 100 for x in amounts)
-
-
-def is_number(x):
-    return not math.isnan(x)
 
 
 @dataclass
@@ -362,9 +347,7 @@ class Twin:
 
     def place(self, t, i, quantity, note, refusal, share):
         a = self.assets[i]
-        if a.order is not None:
-            a.order["status"] = "replaced"
-            a.order = None
+        self.replace_standing(a)
         at_fill = self.sizing.price == "fill" and note == "" and a.decided != 0
         if refusal is None and quantity == 0 and not at_fill:
             return None
@@ -385,6 +368,11 @@ class Twin:
             a.order = order
             a.order_target, a.order_share = a.decided if note == "" else 0.0, share
         return order
+
+    def replace_standing(self, a):
+        if a.order is not None:
+            a.order["status"] = "replaced"
+            a.order = None
 
     # -- fills --------------------------------------------------------------------------------------------
 
@@ -457,17 +445,8 @@ class Twin:
             costs = sum(self.order_costs(t, i, side * (units + closing), price * factor))
             return units * unit + costs <= budget * (1 + 1e-13)
 
-        if s.whole_units:
-            lots = math.floor(max(budget, 0) / unit / lot + SAME)
-            while lots > 0 and not fits(lots * lot - SAME * lot):
-                lots -= 1
-            added = lots * lot
-        else:
-            low, high = 0.0, max(budget, 0) / unit
-            for _ in range(60):
-                middle = (low + high) / 2
-                low, high = (middle, high) if fits(middle) else (low, middle)
-            added = low
+        most = max(budget, 0) / unit
+        added = most_lots(most, lot, fits) if s.whole_units else most_units(most, fits)
         return side * (stays + added * factor)
 
     def book(self, t, i, quantity, price, reference, paid, due, order, kind):
@@ -520,12 +499,4 @@ class Twin:
 
     def frame(self, rows, columns):
         """Frame of rows with bar numbers and columns as labels, as a `Result` gives them."""
-        frame = pd.DataFrame(rows, columns=columns)
-        index = self.bars.index
-        for name in [c for c in columns if c in ("bar", "fill_bar", "entry_bar", "exit_bar")]:
-            frame[name] = [index[b] if b >= 0 else pd.NaT for b in frame[name]]
-        frame["asset"] = [self.bars.symbols[k] for k in frame["asset"]]
-        names = {"bar": "time", "asset": "symbol"} | {
-            f"{k}_bar": f"{k}_time" for k in ("fill", "entry", "exit")
-        }
-        return frame.rename(columns=names)
+        return rows_to_frame(self.bars, rows, columns)

@@ -1,8 +1,20 @@
-"""Round trips from the fills of a twin, one fill after the other."""
+"""What a twin did, as tables: its rows as frames, and round trips from its fills, one fill after the other."""
 
 from __future__ import annotations
 
 import math
+
+import pandas as pd
+
+
+def rows_to_frame(bars, rows, columns):
+    """Frame of rows with bar numbers and columns as labels, as a `Result` gives them."""
+    frame = pd.DataFrame(rows, columns=columns)
+    for name in [c for c in columns if c in ("bar", "fill_bar", "entry_bar", "exit_bar")]:
+        frame[name] = [bars.index[b] if b >= 0 else pd.NaT for b in frame[name]]
+    frame["asset"] = [bars.symbols[k] for k in frame["asset"]]
+    names = {"bar": "time", "asset": "symbol"} | {f"{k}_bar": f"{k}_time" for k in ("fill", "entry", "exit")}
+    return frame.rename(columns=names)
 
 
 def fills_to_trades(twin):
