@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["frame_to_bars", "load_calendar", "next_sessions", "session_closes"]
+__all__ = ["foreseen_sessions", "frame_to_bars", "load_calendar", "session_closes"]
 
 TIME_NAMES = ("date", "time", "datetime", "timestamp", "session")
 
@@ -91,21 +91,59 @@ def session_closes(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int6
     known = days[k] == session
     if known.all():
         return np.asarray(stamps[k], np.int64)
-    usual = pd.to_datetime((session * DAY_NS).view("M8[ns]")) + pd.Timedelta(str(cal.close_times[-1][1]))
+    return np.where(known, stamps[k], _usual_closes(cal, session))
+
+
+def _usual_closes(cal: Any, day: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Close that each day would have as an ordinary session, ns UTC."""
+    usual = pd.to_datetime((day * DAY_NS).view("M8[ns]")) + pd.Timedelta(str(cal.close_times[-1][1]))
     shift = usual.tz_localize(cal.tz, nonexistent="shift_forward", ambiguous="NaT").as_unit("ns").asi8
-    return np.where(known, stamps[k], shift).astype(np.int64)
+    return np.asarray(shift, np.int64)
 
 
-def next_sessions(calendar: str, session: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First session of the exchange after each one, days since 1970, shape of `session`.
+def foreseen_sessions(
+    calendar: str, first_day: int, last_day: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sessions that the exchange had planned, whatever became of them, from before `first_day` to after `last_day`.
 
-    It is known from the calendar, which is published ahead, and not from later bars. After the last session that the
-    calendar has, the session itself.
+    A library of calendars also knows, afterwards, of days on which an exchange stayed closed all of a sudden: on the
+    10th of September 2001 nobody knew that this was the week's last session. Days that it lists singly, outside
+    the rules of the year, count as sessions here, with the usual close.
+
+    Parameters
+    ----------
+    calendar : str
+        Name that `exchange_calendars` knows, such as ``"XNYS"``.
+    first_day, last_day : int
+        Days from 1970-01-01.
+
+    Returns
+    -------
+    day, close : ndarray of int64 of shape (n_sessions,)
+        Days from 1970-01-01, rising, and closes in ns UTC.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        As `load_calendar`.
     """
-    cal = load_calendar(calendar, int(session.min()), int(session.max()))
-    days = cal.closes.index.as_unit("ns").asi8 // DAY_NS
-    k = np.searchsorted(days, session, "right")
-    return np.where(k < days.size, days[np.minimum(k, days.size - 1)], session).astype(np.int64)
+    return _planned(load_calendar(calendar, first_day, last_day))
+
+
+@lru_cache(maxsize=16)
+def _planned(cal: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All sessions of a loaded calendar as they were planned; kept, since a strategy may ask at every evaluation."""
+    day = cal.closes.index.as_unit("ns").asi8 // DAY_NS
+    close = pd.DatetimeIndex(cal.closes.array).as_unit("ns").asi8
+    listed = pd.DatetimeIndex([pd.Timestamp(x) for x in cal.adhoc_holidays])
+    listed = listed[[cal.weekmask[x.weekday()] == "1" for x in listed]]
+    added = np.setdiff1d(listed.as_unit("ns").asi8 // DAY_NS, day)
+    added = added[(added > day[0]) & (added < day[-1])]
+    days, closes = np.concatenate([day, added]), np.concatenate([close, _usual_closes(cal, added)])
+    order = np.argsort(days)
+    days, closes = days[order], closes[order]
+    days.flags.writeable = closes.flags.writeable = False
+    return days, closes
 
 
 def _index_times(df: pd.DataFrame) -> pd.DatetimeIndex:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from quantlab.barsize import BarSize
 from quantlab.errors import ParameterError
-from quantlab.frames import next_sessions, session_closes
+from quantlab.frames import foreseen_sessions
 from quantlab.reshape import bar_group, session_group
 from quantlab.signals.memo import remembered
 
@@ -33,11 +34,16 @@ class Coarse:
         The longer bars, n_coarse of them, for indicators to work on. The first one has no prices, since its beginning
         may lie before the bars; neither has the last one while it is in progress.
     completed : ndarray of int64 of shape (n_bars,)
-        Row of the last completed longer bar at the close of each bar; -1 before the first.
+        Row of the last completed longer bar at the close of each bar, never falling; -1 before the first.
     """
 
     bars: Bars
     completed: NDArray[np.int64]
+
+    @cached_property
+    def _n_seen(self) -> NDArray[np.int64]:
+        """How many of the shorter bars see nothing yet, and how many each longer bar; shape (n_coarse + 1,)."""
+        return np.bincount(self.completed + 1, minlength=self.bars.n_bars + 1)
 
     def align(self, values: Any) -> NDArray[Any]:
         """Give each bar what holds for the longer bar that was completed last.
@@ -50,8 +56,7 @@ class Coarse:
         Returns
         -------
         ndarray of shape (n_bars,) or (n_bars, n_assets)
-            In the type of `values`; before the first completed bar NaN, or False for truths. Whole numbers become
-            floats.
+            Truths or floats, as `values` are; before the first completed bar False or NaN. Whole numbers become floats.
 
         Raises
         ------
@@ -64,12 +69,11 @@ class Coarse:
                 f"values have shape {given.shape}; one row for each of the {self.bars.n_bars} bars of "
                 f"{self.bars.bar_size} is needed."
             )
-        if given.dtype != bool:
-            given = given.astype(np.float64)
-        known = self.completed >= 0
-        known = known if given.ndim == 1 else known[:, None]
-        nothing = False if given.dtype == bool else np.nan
-        return np.where(known, given[np.maximum(self.completed, 0)], nothing)
+        truths = given.dtype == bool
+        seen = np.empty((len(given) + 1, *given.shape[1:]), bool if truths else np.float64)
+        seen[0] = False if truths else np.nan
+        seen[1:] = given
+        return np.repeat(seen, self._n_seen, axis=0)
 
 
 @remembered
@@ -91,14 +95,18 @@ def resample_to(bars: Bars, bar_size: str) -> Coarse:
     Raises
     ------
     DataError
-        For a size that is not longer.
+        For a size that is not longer, and for days that the bars' calendar does not reach.
 
     Notes
     -----
     A longer bar is completed at the close that its schedule names: the end of its stretch of the clock, or the
     exchange's close of its last session where the bars have a calendar. Without one it is completed when a bar of
-    the next one has come, for nobody knows before that nothing follows. Longer bars are cut at fixed times, and the
-    first one never counts, so that a live window and the whole history see the same.
+    the next one has come, for nobody knows before that nothing follows. A closure that was not planned counts as
+    unknown until then, too.
+
+    Longer bars are cut at fixed times, as by `Bars.resample`, and the first one never counts, so that a live window
+    and the whole history see the same. Bars outside the sessions of the calendar (a Saturday, trading after the close)
+    go to the session that comes next.
 
     Examples
     --------
@@ -111,9 +119,10 @@ def resample_to(bars: Bars, bar_size: str) -> Coarse:
     True
     """
     size = BarSize.parse(bar_size)
-    group = bar_group(bars, size)
-    coarse = bars.resample(str(size))
-    completed = np.where(_is_last(bars, size), group, group - 1).astype(np.int64)
+    placed, ended = _scheduled(bars, size)
+    group = bar_group(placed, size)
+    coarse = placed.resample(str(size))
+    completed = np.where(ended, group, group - 1).astype(np.int64)
     # Of the first longer bar nobody knows whether it began before these bars.
     completed[completed == 0] = -1
     hidden = np.zeros(coarse.n_bars, bool)
@@ -124,15 +133,34 @@ def resample_to(bars: Bars, bar_size: str) -> Coarse:
     return Coarse(replace(coarse, **columns), completed)
 
 
-def _is_last(bars: Bars, size: BarSize) -> NDArray[np.bool_]:
-    """Whether the longer bar of each bar is known to end with it, shape (n_bars,)."""
-    closes = None
-    if bars.calendar is not None:
-        closes = session_closes(bars.calendar, bars.session)
-    ends_session = np.zeros(bars.n_bars, bool) if closes is None else bars.time >= closes
-    if size.intraday:
-        return np.asarray((bars.time % size.duration_ns == 0) | ends_session)
-    if closes is None or bars.calendar is None:
-        return ends_session
-    following = next_sessions(bars.calendar, bars.session)
-    return np.asarray(ends_session & (session_group(following, size) != session_group(bars.session, size)))
+def _scheduled(bars: Bars, size: BarSize) -> tuple[Bars, NDArray[np.bool_]]:
+    """Put each bar into the session that its calendar has for it, and say whether its longer bar must end with it.
+
+    Returns
+    -------
+    bars : Bars
+        The same with other sessions, where any is another.
+    ended : ndarray of bool of shape (n_bars,)
+        Whether the scheduled close of the longer bar is reached; of the bars of one longer bar at most the last.
+    """
+    ended = bars.time % size.duration_ns == 0 if size.intraday else np.zeros(bars.n_bars, bool)
+    if bars.calendar is None:
+        return bars, ended
+    day, close = foreseen_sessions(bars.calendar, int(bars.session[0]), int(bars.session[-1]))
+    opened = bars.time - BarSize.parse(bars.bar_size).duration_ns
+    # The first session, from the one that the bar names on, which was not over when the bar began: a bar that came
+    # later than a session's close would change a longer bar that was seen already.
+    named = _n_passed(day, bars.session, "right")
+    row = np.minimum(np.maximum(named, _n_passed(close, opened, "left")), day.size - 1)
+    is_last = np.ones(day.size, bool)
+    if not size.intraday:
+        is_last = np.append(np.diff(session_group(day, size)) != 0, False)
+    placed = bars if np.array_equal(day[row], bars.session) else replace(bars, session=day[row])
+    return placed, ended | (is_last[row] & (bars.time >= close[row]))
+
+
+def _n_passed(
+    marks: NDArray[np.int64], at: NDArray[np.int64], side: Literal["left", "right"]
+) -> NDArray[np.int64]:
+    """How many marks lie before each of `at`, or at it with "left"; both rise, so the few are sought in the many."""
+    return np.cumsum(np.bincount(np.searchsorted(at, marks, side), minlength=at.size + 1)[:-1])
