@@ -441,6 +441,7 @@ class InsideTwin(Twin):
             return
         if order["quantity"] * filled > 0 and abs(order["quantity"]) > abs(filled):
             order["quantity"] -= filled
-        elif order["quantity"] * filled > 0 or a.position == 0:
+        elif order["quantity"] * filled >= 0 or a.position == 0:
+            # Also an order of nothing that was to be sized at its fill: it would buy back what was sold (rule 42).
             order["status"], order["reason"] = "cancelled", CLOSED
             a.order = None
