@@ -50,7 +50,7 @@ class Played:
     def moves(self):
         """Bar, units and price of each fill."""
         bars = self.index.get_indexer(self.fills["time"]).tolist()
-        prices = self.fills["price"].round(9).tolist()
+        prices = self.fills["price"].astype(float).round(9).tolist()
         return list(zip(bars, self.fills["quantity"].tolist(), prices, strict=True))
 
     @property
