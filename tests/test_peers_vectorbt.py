@@ -101,7 +101,10 @@ def batch_of(draw, fill, kind, sizings=tuple(SIZINGS)):
     # vectorbt refuses to reverse a share of cash.
     sides = draw(st.sampled_from(ONE_SIDE if sizing == "share" else (*ONE_SIDE, "both", "with exits")))
     # vectorbt has one reference for all levels of an entry, and a trailing stop starts from the fill.
-    stop_from = "fill" if trail and target else draw(st.sampled_from(["decision", "fill"]))
+    from_fill = trail and target
+    # The next close may be past a target that was measured from this one, and so is the open that follows.
+    from_fill = from_fill or (target and slippage > 0.0 and fill == "next_close")
+    stop_from = "fill" if from_fill else draw(st.sampled_from(["decision", "fill"]))
     return Batch(
         seed=draw(st.integers(0, 2**32 - 1)),
         fill=fill,
