@@ -18,7 +18,7 @@ def group_keys(times_ns, sessions, size):
             monday = day - dt.timedelta(days=day.weekday())
             keys.append(((monday - dt.date(1969, 12, 29)).days // 7) // size.count)
         elif size.unit == "day":
-            keys.append(int(session))
+            keys.append(int(session) // size.count)
         else:
             keys.append((int(session), -(-int(time) // size.duration_ns)))
     return keys
