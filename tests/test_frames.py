@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quantlab.bars import Bars
 from quantlab.errors import DataError, UnknownNameError
-from quantlab.frames import load_calendar, session_closes
+from quantlab.frames import foreseen_sessions, load_calendar, session_closes
 from quantlab.model import Instrument
 
 OHLC = ("open", "high", "low", "close")
@@ -290,3 +290,23 @@ def test_days_before_a_calendar_begins_are_an_error_that_says_from_when():
         load_calendar("XTKS", days("1990-01-02"), days("1991-01-02"))
     first = load_calendar("XTKS", days("1997-01-03"), days("1997-02-03")).closes.index[0]
     assert first >= pd.Timestamp("1997-01-01")
+
+
+def test_sessions_as_planned_have_the_days_that_fell_out_with_their_usual_close():
+    day, close = foreseen_sessions("XNYS", days("2001-09-10"), days("2001-09-17"))
+    week = slice(*np.searchsorted(day, [days("2001-09-07"), days("2001-09-18")]))
+    assert [str(d)[-2:] for d in day[week].astype("M8[D]")] == ["07", "10", "11", "12", "13", "14", "17"]
+    assert {str(t)[11:16] for t in close[week].view("M8[ns]")} == {"20:00"}
+    assert (np.diff(day) > 0).all()
+    assert (np.diff(close) > 0).all()
+    calendar = load_calendar("XNYS", days("2001-09-10"), days("2001-09-17"))
+    opened = np.isin(day.astype("M8[D]"), calendar.closes.index.to_numpy("M8[D]"))
+    assert opened.sum() == len(calendar.closes)
+    np.testing.assert_array_equal(session_closes("XNYS", day[opened]), close[opened])
+
+
+def test_a_holiday_on_a_day_that_never_is_a_session_was_not_planned_as_one():
+    day, _ = foreseen_sessions("XHKG", days("2024-02-01"), days("2024-02-20"))
+    assert days("2024-02-09") in day  # half a day before the new year
+    assert days("2024-02-10") not in day  # listed as a holiday, and a Saturday
+    assert not (day > days("2029-12-31")).any()

@@ -68,19 +68,19 @@ def multiplier(run, symbol):
 # -- the twin ----------------------------------------------------------------------------------------------
 
 
-@settings(random_examples, max_examples=180)
+@settings(random_examples, max_examples=300)
 @given(inside_runs(with_detail=False))
 def test_twin_and_engine_agree_on_orders_inside_the_bar(run):
     assert_same(run)
 
 
-@settings(random_examples, max_examples=80)
+@settings(random_examples, max_examples=120)
 @given(inside_runs(max_bars=16, with_detail=True))
 def test_twin_and_engine_agree_on_the_way_through_finer_bars(run):
     assert_same(run)
 
 
-@settings(random_examples, max_examples=60)
+@settings(random_examples, max_examples=100)
 @given(inside_runs(max_bars=60, max_assets=1))
 def test_twin_and_engine_agree_on_one_asset_over_longer_runs(run):
     assert_same(run)
@@ -164,7 +164,7 @@ def assert_fills_lie_in_their_bars(run):
         assert bars.low[t, i] * (1 - 1e-9) <= fill["reference"] <= bars.high[t, i] * (1 + 1e-9)
 
 
-@settings(random_examples, max_examples=80)
+@settings(random_examples, max_examples=120)
 @given(inside_runs())
 def test_money_positions_and_orders_add_up(run):
     assert_equity_is_cash_and_positions(run)

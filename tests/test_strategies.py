@@ -179,6 +179,24 @@ def test_pairs_spread_holds_each_pair_against_itself_from_a_wide_spread_until_it
     assert np.count_nonzero(step) > 20
 
 
+def test_triple_screen_buys_weakness_while_the_weekly_tide_rises_and_leaves_when_it_turns(one):
+    from quantlab.signals import macd, rsi
+
+    target = load("triple_screen")(one, days=2, low=30.0)[:, 0]
+    close = one.frame("close").iloc[:, 0]
+    weeks = close.resample("W-FRI")
+    weekly = weeks.last().set_axis(close.index.to_series().resample("W-FRI").last().to_numpy())
+    slope = macd(weekly).histogram.diff().reindex(close.index, method="ffill")
+    rising = slope.to_numpy() > 0.0
+    step, weak = np.diff(target, prepend=0.0), rsi(one.close, 2)[:, 0] < 30.0
+    late = np.arange(one.n_bars) > 1500  # the start of the averages has faded
+    assert (step == 1)[late].sum() > 20
+    assert rising[late & (target == 1)].all()
+    assert weak[step == 1].all()
+    assert not rising[late & (step == -1)].any()
+    assert (target[late & rising & weak] == 1).all()
+
+
 def test_pairs_spread_refuses_an_odd_number_of_assets(one):
     with pytest.raises(StrategyError, match="even number of assets"):
         load("pairs_spread").evaluate(one)

@@ -423,7 +423,15 @@ def test_a_sweep_makes_longer_bars_once():
     with memo.active():
         assert resample_to(bars, "1 day") is resample_to(bars, "1 day")
         assert isinstance(resample_to(bars, "1 hour"), Coarse)
+        assert not resample_to(bars, "1 day").completed.flags.writeable  # others are handed the same
     assert resample_to(bars, "1 day") is not resample_to(bars, "1 day")
+
+
+def test_a_row_of_a_sweep_is_the_backtest_of_its_parameters():
+    bars = ql.sample(["AAPL", "IBM"]).between("2008", "2010")
+    table = ql.sweep(with_the_week, bars, {"n": (2, 3, 8)}, progress=False).table
+    for n, equity in zip(table["n"], table["final_equity"], strict=True):
+        assert ql.backtest(with_the_week, bars, {"n": n}).stats["final_equity"] == equity
 
 
 def test_what_cannot_be_is_refused():

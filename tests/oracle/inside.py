@@ -97,6 +97,8 @@ class InsideTwin(Twin):
         if target * a.position > 0 and self.is_time_up(t, i):
             a.stopped = a.forced = True
             a.reason = TIME_STOP
+            # Decided once: a decision that replaces it before its auction stands.
+            a.guard.time_stop = math.nan
             return 0.0
         if self.has_price and target * a.position < 0:
             a.renew = True
