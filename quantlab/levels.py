@@ -213,6 +213,12 @@ class OrdersInside:
         return self.has_limit or self.has_stop
 
     @property
+    def protects(self) -> bool:
+        """Whether protective orders are asked for: values by bar are, whatever they are, for some may come later."""
+        given = (self.stop_loss, self.trailing_stop, self.take_profit)
+        return any(v.size > 0 and not _is_none(v) for v in given)
+
+    @property
     def kind(self) -> Kind:
         """Everything but the values."""
         shares = tuple(self.shares.tolist())
@@ -334,6 +340,9 @@ def stitched_orders(
     changed: dict[str, Any] = {}
     for name in ARRAYS:
         values = getattr(first, name)
+        if all(_is_none(getattr(orders, name)) for _, _, orders in some):
+            # What no span asks for is not asked for by all of them together.
+            continue
         whole = np.full(
             (*values.shape[:-2], n_bars, values.shape[-1]), 0 if name == "entry" else np.nan, values.dtype
         )
@@ -348,6 +357,13 @@ def _frozen(values: NDArray[Any]) -> NDArray[Any]:
     values = np.ascontiguousarray(values)
     values.flags.writeable = False
     return values
+
+
+def _is_none(values: NDArray[Any]) -> bool:
+    """Whether an array is what a member that is not given becomes: one row for all bars, with nothing in it."""
+    if values.shape[-2] > 1:
+        return False
+    return not values.any() if values.dtype == np.uint8 else bool(np.isnan(values).all())
 
 
 @lru_cache(64)
@@ -380,7 +396,7 @@ class _Reader:
             )
         return np.ascontiguousarray(values, kind)
 
-    def _none(self, kind: Any, value: Any) -> NDArray[Any]:
+    def _row(self, kind: Any, value: Any) -> NDArray[Any]:
         return _row_of(kind, value, self._bars.n_assets)
 
     def _refuse(self, member: str, values: NDArray[np.float64], bad: NDArray[np.bool_], need: str) -> None:
@@ -399,7 +415,7 @@ class _Reader:
     def flags(self, member: str, given: Any) -> NDArray[np.uint8]:
         """Events."""
         if given is None:
-            return self._none(np.uint8, 0)
+            return self._row(np.uint8, 0)
         values = self._array(member, given)
         return _frozen(((values != 0.0) & ~np.isnan(values)).astype(np.uint8))
 
@@ -409,7 +425,10 @@ class _Reader:
             given = given.on(self._bars)
         is_distance = isinstance(given, Distance)
         if given is None:
-            return self._none(np.float64, np.nan), False
+            return self._row(np.float64, np.nan), False
+        # The common case, without a detour: one good number for all.
+        if type(given) is float and 0.0 < given <= 1.0:
+            return self._row(np.float64, given), False
         values = self._array(member, given.values if is_distance else given)
         known = ~np.isnan(values)
         if is_distance:
@@ -426,7 +445,7 @@ class _Reader:
     def price(self, member: str, given: Any) -> NDArray[np.float64]:
         """Prices."""
         if given is None:
-            return self._none(np.float64, np.nan)
+            return self._row(np.float64, np.nan)
         values = self._array(member, given)
         bad = ~np.isnan(values) & ~((values > 0.0) & np.isfinite(values))
         self._refuse(member, values, bad, "a price above zero is needed (NaN sends no order).")
@@ -434,12 +453,14 @@ class _Reader:
 
     def numbers(self, member: str, given: Any) -> NDArray[np.float64]:
         """Any numbers."""
-        return self._none(np.float64, np.nan) if given is None else _frozen(self._array(member, given))
+        return self._row(np.float64, np.nan) if given is None else _frozen(self._array(member, given))
 
     def whole(self, member: str, given: Any) -> NDArray[np.float64]:
         """Numbers of bars."""
         if given is None:
-            return self._none(np.float64, np.nan)
+            return self._row(np.float64, np.nan)
+        if type(given) is int and given >= 1:
+            return self._row(np.float64, float(given))
         values = self._array(member, given)
         with np.errstate(invalid="ignore"):
             bad = ~np.isnan(values) & ~((values >= 1.0) & (values == np.floor(values)) & np.isfinite(values))

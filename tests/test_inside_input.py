@@ -256,6 +256,25 @@ def test_orders_of_spans_are_joined_where_they_are_of_one_kind(one):
     assert stitched_orders([(0, 4, None)], 5) is None
 
 
+def test_what_no_span_asks_for_is_not_asked_for_by_all_of_them(two):
+    target = np.ones(two.shape)
+
+    def joined(**members):
+        orders = signal_to_orders(Signal(target, entry=[[1, 0]] * 4, **members), target, two)
+        pieces = [(0, 2, orders.rows(slice(0, 2))), (2, 4, orders.rows(slice(2, 4)))]
+        return stitched_orders(pieces, 6)
+
+    assert not joined(rank=[[0.0, NAN]]).protects
+    np.testing.assert_array_equal(joined(rank=[[0.0, NAN]]).rank[:4], [[0.0, NAN]] * 4)
+    assert joined().entry.tolist() == [[1, 0]] * 4 + [[0, 0]] * 2
+    for member in ("stop_loss", "trailing_stop", "take_profit"):
+        assert joined(**{member: 0.05}).protects
+        assert joined(**{member: np.full(two.shape, NAN)}).protects
+        assert not joined(**{member: NAN}).protects
+    assert joined(take_profit=Ladder((NAN, 0.5), (0.1, 0.5))).protects
+    assert not joined(take_profit=Ladder((NAN, 0.5), (NAN, 0.5))).protects
+
+
 def test_orders_of_spans_of_different_kinds_are_refused(one):
     target = np.ones(one.shape)
     fraction = signal_to_orders(Signal(target, stop_loss=0.05), target, one)

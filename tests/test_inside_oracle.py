@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 from hypothesis import assume, given, settings
 from oracle.inside import AT_PRICE
-from oracle.inside_cases import inside_runs
+from oracle.inside_cases import InsideRun, crowded_runs, inside_runs, turning_runs
 from test_engine_oracle import (
     FILL,
     ORDER,
@@ -84,6 +84,57 @@ def test_twin_and_engine_agree_on_the_way_through_finer_bars(run):
 @given(inside_runs(max_bars=60, max_assets=1))
 def test_twin_and_engine_agree_on_one_asset_over_longer_runs(run):
     assert_same(run)
+
+
+def turns_that_are_charged_as_two(run):
+    """Fills through zero of a run whose reversals are two orders to its broker."""
+    if run.options["sizing"].price == "fill" or not run.twin.asks_for_protection:
+        return 0
+    held, found = dict.fromkeys(run.bars.symbols, 0.0), 0
+    for fill in run.result.fills.to_dict("records"):
+        before = held[fill["symbol"]]
+        held[fill["symbol"]] += fill["quantity"]
+        found += before * held[fill["symbol"]] < 0
+    return found
+
+
+def test_twin_and_engine_agree_on_what_reversals_cost():
+    runs = 0
+
+    @settings(random_examples, max_examples=120)
+    @given(turning_runs())
+    def agree(run):
+        nonlocal runs
+        assert_same(run)
+        runs += turns_that_are_charged_as_two(run) > 0
+
+    agree()
+    assert runs >= 8
+
+
+def refused(twin):
+    return [(order["bar"], order["asset"]) for order in twin.orders if order["status"] == "rejected"]
+
+
+def is_decided_by_rank(run):
+    """Whether other orders would have been refused if columns came in their order."""
+    unranked = InsideRun(
+        run.bars, None, dataclasses.replace(run.signal, rank=None), run.cash, 0.0, run.options
+    )
+    return refused(run.twin) != refused(unranked.twin)
+
+
+def test_twin_and_engine_agree_on_who_comes_first_when_money_is_short():
+    decided = dict.fromkeys(("margin", "cash"), 0)
+
+    @settings(random_examples, max_examples=150)
+    @given(crowded_runs())
+    def agree(run):
+        assert_same(run)
+        decided[run.options["account"].kind] += is_decided_by_rank(run)
+
+    agree()
+    assert min(decided.values()) >= 8, decided
 
 
 # -- what adds up ------------------------------------------------------------------------------------------

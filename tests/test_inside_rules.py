@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle.inside_play import by_engine, by_twin, player
+from oracle.inside_play import by_engine, by_twin, candles, player
 
 from quantlab.costs import Costs
+from quantlab.engine.backtest import backtest
 from quantlab.levels import AtrMultiple, Distance, Ladder
+from quantlab.schedules import CommissionRow, FeeRow, FeeTable, RegulatoryFees, Schedule, Tier
+from quantlab.signal import Signal
 from quantlab.sizing import Sizing
+
+approx = pytest.approx
 
 NAN = np.nan
 FLAT = (100, 100, 100, 100)
@@ -76,6 +81,98 @@ def test_a_resize_keeps_the_levels_and_they_cover_all(play):
 def test_a_reversal_has_levels_of_its_own(play):
     p = play([FLAT, FLAT, (100, 105, 90, 105)], [1, -1, -1], stop_loss=[0.05, 0.04, NAN])
     assert p.moves == [(1, 10, 100), (2, -20, 100), (2, 10, 104)]
+
+
+DEAR = Costs.per_share(0.005, minimum=1.0)
+TURN = [(100, 101, 99, 100)] * 4
+LONG_THEN_SHORT = [1, 1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"stop_loss": 0.5},
+        {"take_profit": 0.5},
+        {"take_profit": Ladder((0.5, 0.5), (0.6, 0.5))},
+        {"trailing_stop": 0.5},
+        {"trailing_stop": Distance(50.0)},
+        {"stop_loss": AtrMultiple(3.0, 2)},
+        {"stop_loss": [0.5, 0.5, NAN, NAN]},
+        {"stop_loss": [NAN] * 4},
+        {"stop_loss": 0.5, "fill": "next_close"},
+        {"stop_loss": 0.5, "fill": "close"},
+        {"stop_loss": 0.5, "order_type": "moc"},
+    ],
+)
+def test_a_reversal_with_protective_orders_is_charged_as_two_orders(play, asked):
+    p = play(TURN, LONG_THEN_SHORT, costs=DEAR, **asked)
+    assert [(q, x) for _, q, x in p.moves] == [(10, 100), (-20, 100)]
+    assert p.fills["commission"].tolist() == [1, 2]
+    assert p.column("quantity") == [10, -20]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"time_stop": 9},
+        {"entry": True},
+        {"rank": 1.0},
+        {"order_type": "moo"},
+        {"order_type": "moc"},
+        {"stop_loss": NAN, "rank": 1.0},
+        {"stop_loss": 0.5, "sizing": Sizing.units(10, max_leverage=10.0, price="fill")},
+    ],
+)
+def test_a_reversal_without_protective_orders_or_sized_at_the_fill_is_charged_as_one(play, asked):
+    p = play(TURN, LONG_THEN_SHORT, costs=DEAR, **asked)
+    assert [(q, x) for _, q, x in p.moves] == [(10, 100), (-20, 100)]
+    assert p.fills["commission"].tolist() == [1, 1]
+
+
+def test_what_only_closes_or_only_opens_is_one_order_with_protective_orders_too(play):
+    p = play([FLAT] * 6, [0.5, 1, 0.5, 0, -1, -1], costs=DEAR, stop_loss=0.5)
+    assert [q for _, q, _ in p.moves] == [5, 5, -5, -5, -10]
+    assert p.fills["commission"].tolist() == [1] * 5
+
+
+def test_of_a_reversal_with_protective_orders_only_what_a_stop_left_is_charged_as_two(play):
+    bars = [FLAT, FLAT, (100, 106, 100, 100), 100]
+    p = play(bars, [1, -1, -1, -1], fill="next_close", take_profit=Ladder((0.05, 0.4)), costs=DEAR)
+    assert [(q, round(x, 6)) for _, q, x in p.moves] == [(10, 100), (-4, 105), (-16, 100)]
+    assert p.fills["commission"].tolist() == [1, 1, 2]
+
+
+def test_both_parts_of_a_reversal_have_fees_of_their_own(play):
+    fees = RegulatoryFees(
+        FeeTable("SEC", (FeeRow(None, 0.0001, "made up"),)),
+        FeeTable("TAF", (FeeRow(None, 0.0011, "made up"),)),
+    )
+    costs = Costs.percent(0.001, fees=fees)
+    # Of 1,000: 0.10; of 10 units 0.011, up to the cent 0.02. Of 2,000 and 20 units together: 0.20 + 0.03.
+    assert play(TURN, LONG_THEN_SHORT, costs=costs, stop_loss=0.5).fills["fees"].tolist() == approx([0, 0.24])
+    assert play(TURN, LONG_THEN_SHORT, costs=costs, rank=1.0).fills["fees"].tolist() == approx([0, 0.23])
+    short_then_long = [-x for x in LONG_THEN_SHORT]
+    assert play(TURN, short_then_long, costs=costs, stop_loss=0.5).fills["fees"].tolist() == approx([0.12, 0])
+
+
+def test_the_part_of_a_reversal_that_closes_comes_first_in_the_volume_of_the_month(play):
+    tiers = Tier(per_unit=0.1, minimum=3.0, up_to=20.0), Tier(per_unit=0.01, minimum=0.5)
+    costs = Costs(commission=Schedule("two tiers", (CommissionRow(None, tiers, "made up"),)))
+    p = play([FLAT] * 6, [1, 1, -1, -1, 1, 1], costs=costs, stop_loss=0.5)
+    # 10 in the first tier; 10 more there, and 10 in the second; then all in the second.
+    assert [q for _, q, _ in p.moves] == [10, -20, 20]
+    assert p.fills["commission"].tolist() == approx([3, 3 + 0.5, 0.5 + 0.5])
+
+
+def test_each_trade_bears_its_share_of_a_reversal_by_quantity():
+    bars = candles([FLAT] * 4)
+    sizing = Sizing.units(10, max_leverage=10.0)
+    target = np.array([[1.0], [1.0], [-0.5], [-0.5]])
+    result = backtest(Signal(target, stop_loss=0.5), bars, costs=DEAR, sizing=sizing)
+    assert result.fills["commission"].tolist() == [1, 2]
+    assert result.trades["commission"].tolist() == approx([1 + 2 * 10 / 15, 2 * 5 / 15])
+    assert result.stats["commission"] == 3
+    assert len(result.orders) == 2
 
 
 # -- 32 to 34: levels --------------------------------------------------------------------------------------
@@ -187,6 +284,14 @@ def test_the_nearer_stop_counts_and_the_stop_loss_at_the_same_level(play):
     assert play(bars, trailing_stop=Distance(8.0), stop_loss=Distance(8.0)).fills["kind"][1] == "stop loss"
 
 
+def test_levels_that_lie_on_the_same_tick_are_the_same_whatever_rounding_makes_of_them(play):
+    levels = {"stop_loss": Distance(0.171), "trailing_stop": Distance(0.18)}
+    p = play([10.72, (10.72, 10.72, 10.5, 10.6)], tick=0.01, **levels)
+    # 10.549 becomes 10.54, and 10.72 - 0.18 is 10.540000000000001.
+    assert p.moves[1] == (1, -10, 10.54)
+    assert p.fills["kind"][1] == "stop loss"
+
+
 # -- 41 to 43: time stops, ladders, what else stands -------------------------------------------------------
 
 
@@ -206,6 +311,19 @@ def test_a_target_that_turns_around_comes_before_a_time_stop(play):
     p = play([FLAT] * 5, [1, 1, -1, -1, -1], time_stop=2)
     assert p.moves[:2] == [(1, 10, 100), (3, -20, 100)]
     assert p.column("reason")[1] == ""
+
+
+def test_a_target_that_turns_around_and_back_before_its_auction_does_not_call_a_time_stop_off(play):
+    p = play([FLAT] * 6, [1, 1, -1, 1, 1, 1], sessions=[0, 1, 1, 1, 2, 2], time_stop=2, order_type="moo")
+    assert p.moves == [(1, 10, 100), (4, -10, 100)]
+    assert p.column("status") == ["filled", "replaced", "filled"]
+    assert p.column("reason") == ["", "", "time stop"]
+
+
+def test_an_exit_that_waits_for_its_auction_stands_when_the_time_is_up(play):
+    p = play([FLAT] * 6, [1, 1, 0, 1, 1, 1], sessions=[0, 1, 1, 1, 2, 2], time_stop=2, order_type="moo")
+    assert p.moves == [(1, 10, 100), (4, -10, 100)]
+    assert p.column("status") == ["filled", "filled"]
 
 
 def test_a_ladder_takes_profit_in_parts(play):

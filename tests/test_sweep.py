@@ -88,6 +88,11 @@ def bidding(bars, n=5):
     return ql.Signal(up, take_profit=ladder, trailing_stop=ql.AtrMultiple(2.0, n), limit=bars.close * 0.99)
 
 
+@ql.strategy(n=range(2, 12), stop=(0.05, np.nan))
+def turning(bars, n=5, stop=0.05):
+    return ql.Signal(np.where(bars.close > sma(bars.close, n), 1.0, -1.0), stop_loss=stop)
+
+
 ONE, THREE = make_bars(400, "A", seed=1), make_bars(400, "ABC", seed=2, holes=0.05)
 
 
@@ -119,6 +124,7 @@ CASES = [
     (stopped, THREE, {"fill": "close", "sizing": ql.Sizing(price="fill", whole_units=False)}),
     (bidding, ONE, {"account": ql.Account.cash()}),
     (bidding, THREE, {"costs": ql.Costs.ibkr_tiered()}),
+    (turning, THREE, {"costs": ql.Costs.ibkr_tiered()}),
 ]
 
 
@@ -147,6 +153,17 @@ def test_the_table_does_not_depend_on_who_ran_it(workers):
     other = sweep(cross, ONE, progress=False, workers=workers)
     pd.testing.assert_frame_equal(alone.table, other.table, check_exact=True)
     assert np.array_equal(alone.moments, other.moments)
+
+
+def test_a_sweep_charges_reversals_as_two_orders_where_a_trial_has_protective_orders():
+    always = ql.strategy(
+        lambda bars, stop=1.0: ql.Signal(np.where(np.arange(400) % 9 < 5, 1, -1), stop_loss=stop)
+    )
+    costs, sizing = ql.Costs.per_share(0.0, minimum=1.0), ql.Sizing.units(1, max_leverage=9.0)
+    result = sweep(always, ONE, {"stop": [1.0, np.nan]}, costs=costs, sizing=sizing, progress=False)
+    # The first order opens; each of the 88 that follow turns around: no short is stopped out by a doubled price.
+    assert result.table["n_orders"].tolist() == [89, 89]
+    assert result.table["commission"].tolist() == [1 + 2 * 88, 89]
 
 
 def test_a_trial_whose_levels_cannot_be_has_its_row_and_an_option_that_cannot_be_has_it_everywhere():

@@ -307,7 +307,8 @@ class Setup:
         """Run the kernel; return its sums and the number of trades."""
         room = self.room()
         levels = None if inside is None else orders_to_levels(inside, self.path)
-        return room, run_trial(self.terms, *changes, room, kept, curves, stats, moments, levels)
+        terms = self.terms_for(inside)
+        return room, run_trial(terms, *changes, room, kept, curves, stats, moments, levels)
 
     @cached_property
     def terms(self) -> Terms:
@@ -328,6 +329,20 @@ class Setup:
             edges=self.edges,
             plain=int(self._is_plain()),
         )
+
+    def terms_for(self, inside: OrdersInside | None) -> Terms:
+        """Everything about a trial but its target, when it has these orders inside the bar."""
+        # An order that is sized at its fill buys what is left after the costs of one order.
+        splits = inside is not None and inside.protects and self.sizing.price == "decision"
+        return self._splitting if splits else self.terms
+
+    @cached_property
+    def _splitting(self) -> Terms:
+        """As `terms`, with reversals that are charged as two orders."""
+        rules = self.terms.rules.copy()
+        rules["splits_reversals"] = 1
+        rules.flags.writeable = False  # one kind of array, or kernels compile once more
+        return self.terms._replace(rules=rules)
 
     def _is_plain(self) -> bool:
         """Whether `quantlab.kernels.alone` may run the trials."""

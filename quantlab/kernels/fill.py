@@ -139,6 +139,13 @@ def units_at_fill(
     return side * (held + added * factor)
 
 
+@kernel(allocates=False)
+def _order_costs(b: Record, units: float, raw_price: float, month_units: float) -> tuple[float, float]:
+    """Commission and regulatory fees of one order; called where both are needed once more, which is seldom."""
+    paid = order_commission(b["rates"], units, raw_price, b["multiplier"], month_units)
+    return paid, order_fees(b["rates"], units, raw_price, b["multiplier"])
+
+
 @kernel(allocates=False, inline=True)
 def fill_orders(
     t: int,
@@ -187,9 +194,15 @@ def fill_orders(
             b["is_pending"] = 0
             b["pending"] = 0.0
             if quantity != 0.0:
-                units = quantity / factor[i]
-                paid = order_commission(b["rates"], units, price * factor[i], b["multiplier"], units_before)
-                due = order_fees(b["rates"], units, price * factor[i], b["multiplier"])
+                units, paid, due = quantity / factor[i], 0.0, 0.0
+                if rules["splits_reversals"] != 0 and grows and quantity * position < 0.0:
+                    closing = -position / factor[i]
+                    paid, due = _order_costs(b, closing, price * factor[i], units_before)
+                    month_units[b["group"]] += abs(closing)
+                    units_before = month_units[b["group"]]
+                    units = (quantity + position) / factor[i]
+                paid += order_commission(b["rates"], units, price * factor[i], b["multiplier"], units_before)
+                due += order_fees(b["rates"], units, price * factor[i], b["multiplier"])
                 month_units[b["group"]] += abs(units)
                 book_fill(
                     b, money, tally, trades, fills, i, t, quantity, price, reference[i], half_spread, paid, due,

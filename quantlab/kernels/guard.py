@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["arm", "execute", "first_touch", "guard_positions", "protect", "protect_entry", "trail"]
 
+SAME = 1e-9
+"""Part of a level by which another may differ and be the same."""
+
 WHOLE = 1.0 - 1e-9
 """Share of a position from which on it is all of it."""
 
@@ -69,6 +72,9 @@ def arm(t: int, side: int, factor: float, asked: Record, b: Record, g: Record) -
     level = _level_from(base, -s, g["next_stop"], asked["stop_is_distance"])
     g["stop_level"] = _on_tick(level, -s, b["tick"], factor)
     g["trail"], g["extreme"] = g["next_trail"], b["fill_price"]
+    if asked["trail_is_distance"] != 0:
+        # A broker takes whole ticks of it.
+        g["trail"] = _on_tick(g["next_trail"], 1.0, b["tick"], factor)
     _pull(asked, b, g, factor)
     given, sorted_levels, shares = g["next_target"], g["target_level"], g["share"]
     for k in range(RUNGS):
@@ -105,9 +111,9 @@ def guard_positions(
 
 @kernel(allocates=False, inline=True)
 def _nearer_stop(g: Record) -> tuple[float, int]:
-    """Level of the stop that is reached first, and its kind."""
+    """Level of the stop that is reached first, and its kind; levels that only rounding keeps apart are the same."""
     fixed, trailing = g["stop_level"], g["trail_level"]
-    if fixed == fixed and not g["side"] * trailing > g["side"] * fixed:
+    if fixed == fixed and not g["side"] * (trailing - fixed) > SAME * fixed:
         return fixed, fl.STOP_LOSS
     return trailing, fl.TRAILING_STOP
 

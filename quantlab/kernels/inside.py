@@ -61,13 +61,9 @@ def _at(values: NDArray[np.float64], t: int, i: int) -> float:
 
 
 @kernel(allocates=False)
-def _is_up(t: int, lag: int, b: Record, g: Record) -> bool:
+def _is_up(t: int, lag: int, g: Record) -> bool:
     """Whether a position will have been held for as long as it may be when an order of bar `t` fills."""
-    return bool(
-        g["hold_bars"] > 0
-        and g["side"] * b["last_target"] > 0.0
-        and t + lag - g["entry_bar"] >= g["hold_bars"]
-    )
+    return bool(g["side"] != 0 and g["hold_bars"] > 0 and t + lag - g["entry_bar"] >= g["hold_bars"])
 
 
 @kernel(allocates=False, inline=True)
@@ -105,7 +101,7 @@ def gate_targets(
     lag = 0 if at_close else 1
     asked = levels.asked[0]
     for i in range(book.shape[0]):
-        looks = looks or guards[i]["renew"] != 0 or _is_up(t, lag, book[i], guards[i])
+        looks = looks or guards[i]["renew"] != 0 or _is_up(t, lag, guards[i])
     if not looks:
         return False
     for i in range(book.shape[0]):
@@ -125,7 +121,7 @@ def gate_targets(
         if event and position * raw <= 0.0:
             g["stopped"] = 0
         target = 0.0 if g["stopped"] != 0 else raw
-        if target * position > 0.0 and _is_up(t, lag, b, g):
+        if target * position > 0.0 and _is_up(t, lag, g):
             target = 0.0
             g["stopped"], g["timed_out"] = 1, 1
         if g["renew"] != 0 or (event and position == 0.0):

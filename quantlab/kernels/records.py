@@ -44,9 +44,11 @@ def _layout(floats: str, integers: str = "", **arrays: int) -> np.dtype[np.void]
 
 RULES = _layout(
     "band max_leverage buffer initial_margin",
-    "mode at_fill rebalance whole_units cash_account",
+    "mode at_fill rebalance whole_units cash_account splits_reversals",
 )
-"""Sizing and account; ``mode`` and ``rebalance`` are codes of `order`, the other integers are flags."""
+"""Sizing and account; ``mode`` and ``rebalance`` are codes of `order`, the other integers are flags.
+``splits_reversals`` says that a reversal is charged as two orders, which depends on the signal: `rules_of` leaves it 0.
+"""
 
 BOOK = _layout(
     # of the instrument: money per unit and point, price step (0: none), lot, share / units / money by mode

@@ -281,10 +281,10 @@ class Worker:
         assert wish.inside is not None  # noqa: S101  # others go into a block
         stats, moments, ruin_bar = out
         changes = self.setup.changes(wish.target, wish.inside)
-        levels = orders_to_levels(wish.inside, self.setup.path)
+        levels, terms = orders_to_levels(wish.inside, self.setup.path), self.setup.terms_for(wish.inside)
         with _released(self._turn):
             began = perf_counter()
-            run_trial(self.setup.terms, *changes, self._room, *NOT_KEPT, stats[row], moments[row], levels)
+            run_trial(terms, *changes, self._room, *NOT_KEPT, stats[row], moments[row], levels)
             ruin_bar[row] = self._room.bars[0]["ruin_bar"]
             return perf_counter() - began
 

@@ -162,8 +162,8 @@ def sizings():
 
 
 @st.composite
-def cost_models(draw):
-    """Every kind of cost."""
+def cost_models(draw, kinds=None):
+    """Every kind of cost, or of these `kinds`."""
     more = {
         "slippage_bps": draw(st.sampled_from([0.0, 5.0, 50.0])),
         "spread_bps": draw(st.sampled_from([0.0, 10.0])),
@@ -172,16 +172,16 @@ def cost_models(draw):
             st.sampled_from([None, Interest(0.04, credit_free=100.0, full_credit_equity=5000.0)])
         ),
     }
-    makers = (
-        Costs.zero,
-        lambda: Costs.zero().replace(**more),
-        lambda: Costs.percent(0.001, **more),
-        lambda: Costs.per_share(0.005, minimum=1.0, cap=0.01, **more),
-        lambda: Costs.per_share(0.01, minimum=2.0),
-        lambda: Costs.ibkr_fixed(**more),
-        lambda: Costs(commission=TIERED, **more),
-    )
-    return draw(st.sampled_from(makers))()
+    makers = {
+        "zero": Costs.zero,
+        "market": lambda: Costs.zero().replace(**more),
+        "percent": lambda: Costs.percent(0.001, **more),
+        "per share": lambda: Costs.per_share(0.005, minimum=1.0, cap=0.01, **more),
+        "small": lambda: Costs.per_share(0.01, minimum=2.0),
+        "fixed": lambda: Costs.ibkr_fixed(**more),
+        "tiers": lambda: Costs(commission=TIERED, **more),
+    }
+    return makers[draw(st.sampled_from(kinds or list(makers)))]()
 
 
 ACCOUNTS = (Account.margin(), Account.margin(0.25), Account.margin(1.0), Account.cash(), Account.cash(0.05))

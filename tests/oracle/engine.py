@@ -412,10 +412,17 @@ class Twin:
     def execute(self, t, i, order, price, reference, kind):
         """Fill an order as a whole, and charge what it costs."""
         order["status"], order["fill_bar"], order["fill_price"] = "filled", t, price
-        raw_units, factor = order["quantity"] / self.factor(t, i), self.factor(t, i)
-        paid, due = self.order_costs(t, i, raw_units, price * factor)
-        self.month_units[self.group(i)] = self.month_units.get(self.group(i), 0.0) + abs(raw_units)
+        paid = due = 0.0
+        for units in self.charged_apart(i, order["quantity"]):
+            factor = self.factor(t, i)
+            costs = self.order_costs(t, i, units / factor, price * factor)
+            paid, due = paid + costs[0], due + costs[1]
+            self.month_units[self.group(i)] = self.month_units.get(self.group(i), 0.0) + abs(units / factor)
         self.book(t, i, order["quantity"], price, reference, paid, due, order["number"], kind)
+
+    def charged_apart(self, i, quantity):
+        """Parts of an order that are charged like orders of their own."""
+        return [quantity]
 
     def wish_at_fill(self, t, i, equity, price, reference):
         """Position wanted when sized at the fill price: what the money for the target buys, costs included.

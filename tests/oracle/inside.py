@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from oracle.engine import Twin
 from oracle.inside_parts import Guard, InsideAsset, Prices, Rung, compare, on_tick, value_at
 from oracle.lots import SAME, is_number, to_lot
@@ -95,10 +97,8 @@ class InsideTwin(Twin):
         if a.stopped:
             return 0.0
         if target * a.position > 0 and self.is_time_up(t, i):
-            a.stopped = a.forced = True
+            a.stopped = True
             a.reason = TIME_STOP
-            # Decided once: a decision that replaces it before its auction stands.
-            a.guard.time_stop = math.nan
             return 0.0
         if self.has_price and target * a.position < 0:
             a.renew = True
@@ -159,6 +159,25 @@ class InsideTwin(Twin):
         if self.signal.limit is None:
             return "stop" if is_number(stop) else None, limit, stop
         return "stop limit" if is_number(limit) and is_number(stop) else None, limit, stop
+
+    # -- reversals ----------------------------------------------------------------------------------------
+
+    def charged_apart(self, i, quantity):
+        """What a reversal closes, and what it opens, where a bracket would have to hang on it (rule 31)."""
+        position = self.assets[i].position
+        turns_around = position * quantity < 0 and abs(quantity) > abs(position)
+        if turns_around and self.asks_for_protection and self.sizing.price != "fill":
+            return [-position, quantity + position]
+        return [quantity]
+
+    @property
+    def asks_for_protection(self):
+        """Whether some level is given, be it NaN at every bar; a single NaN is none."""
+        s = self.signal
+        targets = s.take_profit.rungs if isinstance(s.take_profit, Ladder) else [(s.take_profit, 1.0)]
+        levels = [s.stop_loss, s.trailing_stop, *(level for level, _ in targets)]
+        arrays = [np.asarray(self.resolved(level), float) for level in levels if level is not None]
+        return any(x.size > self.n or not np.isnan(x).all() for x in arrays)
 
     # -- time in force ------------------------------------------------------------------------------------
 
@@ -279,10 +298,18 @@ class InsideTwin(Twin):
             opened=t,
             stop_loss=self.level_on_tick(t, i, stop, up=side < 0),
             extreme=price,
-            away=value_at(self.resolved(s.trailing_stop), decided, i),
+            away=self.trailing_distance(t, i, decided),
             rungs=self.rungs_of(t, i, decided, base, side),
             time_stop=value_at(s.time_stop, decided, i),
         )
+
+    def trailing_distance(self, t, i, decided):
+        """What a trailing stop follows by; a distance is whole ticks (rule 40)."""
+        given = self.signal.trailing_stop
+        away = value_at(self.resolved(given), decided, i)
+        if not isinstance(given, (Distance, AtrMultiple)):
+            return away
+        return on_tick(away, self.factor(t, i), self.bars.instruments[i].tick, True)
 
     def resolved(self, given):
         """Member as numbers."""
@@ -319,9 +346,11 @@ class InsideTwin(Twin):
         guard = self.assets[i].guard
         if guard is None:
             return math.nan, None
-        found = [(guard.stop_loss, STOP_LOSS), (guard.trailing, TRAILING_STOP)]
-        found = [(level, name) for level, name in found if is_number(level)]
-        return max(found, key=lambda x: guard.side * x[0], default=(math.nan, None))
+        found = (guard.stop_loss, STOP_LOSS), (guard.trailing, TRAILING_STOP)
+        known = [(level, name) for level, name in found if is_number(level)]
+        if len(known) == 2:
+            return found[guard.side * compare(guard.trailing, guard.stop_loss) > 0]
+        return known[0] if known else (math.nan, None)
 
     def set_trailing(self, t, i):
         """Level of the trailing stop, on the tick of the bar at which it is set."""

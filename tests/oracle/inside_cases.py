@@ -20,6 +20,7 @@ from quantlab.engine.backtest import backtest
 from quantlab.levels import AtrMultiple, Distance, Ladder
 from quantlab.model import Instrument
 from quantlab.signal import Signal
+from quantlab.sizing import Account, Sizing
 
 MINUTE_NS = 60_000_000_000
 SHARES = ((1.0,), (0.5, 0.5), (0.5, 0.3), (0.25, 0.25, 0.25, 0.25), (0.3, 0.3, 0.3), (0.1, 0.2), (0.6,))
@@ -143,7 +144,7 @@ class Maker:
         )
         instruments = [
             Instrument(
-                "ABC"[i],
+                "ABCD"[i],
                 multiplier=self.pick([1.0, 1.0, 10.0]),
                 tick=[None, None, 0.25 if self.exact else 0.01, 0.5][self.rng.integers(4)],
                 lot=self.pick([1.0, 1.0, 1.0, 5.0, 0.1]),
@@ -162,6 +163,25 @@ class Maker:
         for t in range(1, self.n_bars):
             target[t] = np.where(stands[t], target[t - 1], target[t])
         return target
+
+    def turning_target(self):
+        """Targets that are seldom 0, and often turn around."""
+        target = self.pick([1.0, 1.0, -1.0, -1.0, 0.5, -0.5, 0.0], (self.n_bars, self.n_assets))
+        stands = self.rng.random(target.shape) < self.pick([0.3, 0.6])
+        for t in range(1, self.n_bars):
+            target[t] = np.where(stands[t], target[t - 1], target[t])
+        return target
+
+    def crowded_target(self):
+        """Targets that most assets share, so that many want in at the same bar."""
+        shared = self.pick([0.0, 0.0, 1.0, 1.0, 1.0, 0.5, -1.0], (self.n_bars, 1))
+        own = self.pick([0.0, 1.0, -1.0], (self.n_bars, self.n_assets))
+        return np.where(self.rng.random(own.shape) < 0.2, own, shared)
+
+    def ranks(self):
+        """Numbers of few kinds, so that some are equal, by bar or for all bars."""
+        n_rows = 1 if self.rng.random() < 0.3 else self.n_bars
+        return self.pick([1.0, 2.0, 3.0, 4.0, np.nan], (n_rows, self.n_assets))
 
     def fractions(self):
         if self.exact:
@@ -238,9 +258,11 @@ def entry_events(target, entry, close):
 
 
 @st.composite
-def signals(draw, maker, bars, fill):
-    """A signal that asks for some of everything."""
-    target = maker.target()
+def signals(
+    draw, maker, bars, fill, target=None, prices=("", "", "", "limit", "limit", "stop", "limit stop")
+):
+    """A signal that asks for some of everything; `prices` are what its entries may have."""
+    target = maker.target() if target is None else target
     kinds = st.sampled_from([None, "fraction", "fraction", "distance", "atr"])
     level = {k: draw(kinds) for k in ("stop_loss", "trailing_stop", "take_profit")}
     asked = {k: maker.level(v) for k, v in level.items() if v is not None}
@@ -250,7 +272,7 @@ def signals(draw, maker, bars, fill):
         asked["entry"] = maker.entry()
     if draw(st.integers(0, 3)) == 0:
         asked["time_stop"] = maker.values([1, 2, 3, 5])
-    prices = draw(st.sampled_from(["", "", "", "limit", "limit", "stop", "limit stop"]))
+    prices = draw(st.sampled_from(prices))
     side = np.where(np.nan_to_num(target) < 0, -1.0, 1.0)
     if "limit" in prices:
         asked["limit"] = maker.limits(bars.close, side)
@@ -262,7 +284,7 @@ def signals(draw, maker, bars, fill):
     if not prices and fill != "close":
         asked["order_type"] = draw(st.sampled_from(["market", "market", "moo", "moc"]))
     if draw(st.integers(0, 4)) == 0:
-        asked["rank"] = maker.values([1.0, 2.0, 3.0])
+        asked["rank"] = maker.ranks()
     return Signal(
         target,
         stop_from=draw(st.sampled_from(["decision", "fill"])),
@@ -281,17 +303,21 @@ def sizing_for(signal, sizing):
 
 
 @st.composite
+def makers(draw, n_bars, n_assets):
+    """Maker of one market and one signal."""
+    seed = int.from_bytes(draw(st.binary(min_size=8, max_size=8)), "little")
+    return Maker(seed, exact=draw(st.booleans()), n_bars=draw(n_bars), n_assets=draw(n_assets))
+
+
+FILLS = st.sampled_from(["next_open", "next_open", "next_close", "close"])
+
+
+@st.composite
 def inside_runs(draw, max_bars=24, max_assets=3, *, with_detail=None):
     """Draw a run; `with_detail` says whether it goes through finer bars (drawn where it is None)."""
-    seed = int.from_bytes(draw(st.binary(min_size=8, max_size=8)), "little")
-    maker = Maker(
-        seed,
-        exact=draw(st.booleans()),
-        n_bars=draw(st.integers(2, max_bars)),
-        n_assets=draw(st.integers(1, max_assets)),
-    )
+    maker = draw(makers(st.integers(2, max_bars), st.integers(1, max_assets)))
     bars, detail = maker.market(intraday=draw(st.booleans()))
-    fill = draw(st.sampled_from(["next_open", "next_open", "next_close", "close"]))
+    fill = draw(FILLS)
     signal = draw(signals(maker, bars, fill))
     options = {
         "costs": draw(cost_models()),
@@ -302,3 +328,56 @@ def inside_runs(draw, max_bars=24, max_assets=3, *, with_detail=None):
     use_detail = draw(st.booleans()) if with_detail is None else with_detail
     cash, risk_free = draw(st.sampled_from([1000.0, 5000.0, 100_000.0])), draw(st.sampled_from([0.0, 0.02]))
     return InsideRun(bars, detail if use_detail else None, signal, cash, risk_free, options)
+
+
+@st.composite
+def turning_runs(draw):
+    """Draw a run that often turns around at the market, at costs that depend on how many orders that is."""
+    maker = draw(makers(st.integers(8, 24), st.integers(1, 3)))
+    bars, _ = maker.market(intraday=draw(st.booleans()))
+    fill = draw(FILLS)
+    signal = draw(signals(maker, bars, fill, maker.turning_target(), prices=("", "", "", "limit")))
+    sizing = st.builds(
+        Sizing,
+        allocation=st.sampled_from(["equal", 0.5]),
+        price=st.sampled_from(["decision", "decision", "decision", "fill"]),
+        rebalance=st.sampled_from(["on_change", "on_change", 0.17]),
+        whole_units=st.booleans(),
+        max_leverage=st.sampled_from([1.0, 10.0]),
+    )
+    options = {
+        "costs": draw(cost_models(["per share", "small", "fixed", "tiers"])),
+        "sizing": sizing_for(signal, draw(sizing)),
+        "account": draw(st.sampled_from([Account.margin(), Account.margin(0.25)])),
+        "fill": fill,
+    }
+    return InsideRun(bars, None, signal, draw(st.sampled_from([1000.0, 5000.0, 100_000.0])), 0.0, options)
+
+
+@st.composite
+def crowded_runs(draw):
+    """Draw a run with ranks, in which more assets want in at a bar than the account can carry."""
+    maker = draw(makers(st.integers(4, 16), st.integers(2, 4)))
+    bars, _ = maker.market(intraday=draw(st.booleans()))
+    fill = draw(FILLS)
+    signal = draw(signals(maker, bars, fill, maker.crowded_target()))
+    signal = dataclasses.replace(signal, rank=maker.ranks())
+    sizing = st.builds(
+        Sizing,
+        allocation=st.sampled_from([0.6, 0.9, 1.2]),
+        price=st.sampled_from(["decision", "decision", "decision", "fill"]),
+        rebalance=st.sampled_from(["on_change", "on_change", "every_bar", 0.17]),
+        whole_units=st.booleans(),
+        max_leverage=st.sampled_from([2.0, 10.0, 10.0]),
+    )
+    # By the maker's seed: hypothesis likes one account better than the others.
+    account = (Account.margin(1.0), Account.margin(0.8), Account.cash(), Account.cash(0.05))[
+        maker.rng.integers(4)
+    ]
+    options = {
+        "costs": draw(cost_models()),
+        "sizing": sizing_for(signal, draw(sizing)),
+        "account": account,
+        "fill": fill,
+    }
+    return InsideRun(bars, None, signal, draw(st.sampled_from([1000.0, 5000.0, 100_000.0])), 0.0, options)

@@ -31,6 +31,7 @@ FILL = [
     "price",
     "reference",
     "commission",
+    "fees",
     "slippage",
     "spread",
     "kind",
