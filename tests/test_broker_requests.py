@@ -91,6 +91,53 @@ def test_a_whole_order_is_the_default_of_the_protocol(client, peer):
     assert peer.wait_for(wire.PlaceOrder).order == plain
 
 
+@pytest.mark.parametrize(
+    ("ticket", "sent"),
+    [
+        (Ticket(-9, "TRAIL", trail_amount=1.25), {"aux_price": 1.25, "trailing_percent": None}),
+        (Ticket(-9, "TRAIL", trail_percent=8.0), {"aux_price": None, "trailing_percent": 8.0}),
+        (
+            Ticket(-9, "TRAIL", trail_amount=1.25, trail_stop_price=98.5),
+            {"aux_price": 1.25, "trail_stop_price": 98.5},
+        ),
+        (
+            Ticket(-9, "STP", stop_price=95.0, oca_group="g"),
+            {"aux_price": 95.0, "oca_group": "g", "oca_type": 2},
+        ),
+        (
+            Ticket(-9, "LMT", limit_price=99.0, oca_group="g", oca_type="cancel with block"),
+            {"limit_price": 99.0, "oca_group": "g", "oca_type": 1},
+        ),
+        (
+            Ticket(-9, "STP", stop_price=95.0, parent_id=7, transmit=False),
+            {"parent_id": 7, "transmit": False, "oca_group": "", "oca_type": 0},
+        ),
+    ],
+    ids=lambda x: x.order_type if isinstance(x, Ticket) else "",
+)
+def test_protective_orders_arrive_with_what_they_follow_and_whom_they_end(client, peer, ticket, sent):
+    client.place_order(101, AAPL, ticket)
+    order = peer.wait_for(wire.PlaceOrder).order
+    assert {name: getattr(order, name) for name in sent} == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"order_type": "TRAIL"}, "TRAIL needs one of the two"),
+        ({"order_type": "TRAIL", "trail_amount": 1.0, "trail_percent": 2.0}, "TRAIL needs one of the two"),
+        ({"order_type": "STP", "stop_price": 9.0, "trail_amount": 1.0}, "other types have neither"),
+        ({"order_type": "TRAIL", "trail_amount": 0.0}, "above zero"),
+        ({"order_type": "TRAIL", "trail_percent": float("nan")}, "above zero"),
+        ({"order_type": "STP", "stop_price": 9.0, "trail_stop_price": 8.0}, "has no trail_stop_price"),
+        ({"oca_type": "all"}, "OCA group"),
+    ],
+)
+def test_a_trailing_stop_follows_by_one_thing_and_a_group_has_a_known_type(given, said):
+    with pytest.raises((ParameterError, UnknownNameError), match=said):
+        Ticket(-9.0, **given)
+
+
 def test_flags_that_old_releases_set_are_unset():
     order = bridge.load_bridge().order(Ticket(1.0), account="DU1")
     for name in ("eTradeOnly", "firmQuoteOnly"):

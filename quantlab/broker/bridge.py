@@ -15,6 +15,7 @@ from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from quantlab.broker.orders import OCA_TYPES
 from quantlab.errors import BrokerError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -167,6 +168,14 @@ class Bridge:
         made.account = account
         made.transmit = ticket.transmit
         made.parentId = ticket.parent_id
+        if ticket.trail_amount is not None:
+            made.auxPrice = ticket.trail_amount
+        if ticket.trail_percent is not None:
+            made.trailingPercent = ticket.trail_percent
+        if ticket.trail_stop_price is not None:
+            made.trailStopPrice = ticket.trail_stop_price
+        if ticket.oca_group:
+            made.ocaGroup, made.ocaType = ticket.oca_group, OCA_TYPES[ticket.oca_type]
         # Old releases set these, and today's servers refuse the order for it (10268, 10269).
         for name in ("eTradeOnly", "firmQuoteOnly"):
             if hasattr(made, name):

@@ -31,6 +31,7 @@ MISSING = -1.0
 
 WITH_LIMIT = (*NEEDS_LIMIT, "REL", "TRAIL LIMIT", "MIDPRICE")
 WITH_STOP = (*NEEDS_STOP, "TRAIL", "TRAIL LIMIT")
+TRAILING = ("TRAIL", "TRAIL LIMIT")
 
 DATA_KINDS = {1: "live", 2: "frozen", 3: "delayed", 4: "delayed frozen"}
 
@@ -264,6 +265,7 @@ class Callbacks:
             tif=order.tif,
             parent_id=whole(order.parentId) or 0,
             warning=getattr(orderState, "rejectReason", "") or orderState.warningText,
+            trail_stop_price=_price(order.trailStopPrice, order.orderType, TRAILING) or None,
         )
         self._put(found)
 

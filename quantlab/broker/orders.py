@@ -7,14 +7,29 @@ from dataclasses import dataclass
 
 from quantlab.errors import ParameterError, UnknownNameError
 
-__all__ = ["NEEDS_LIMIT", "NEEDS_STOP", "ORDER_TYPES", "TIMES_IN_FORCE", "Ticket", "ascii_text"]
+__all__ = [
+    "NEEDS_LIMIT",
+    "NEEDS_STOP",
+    "OCA_TYPES",
+    "ORDER_TYPES",
+    "TIMES_IN_FORCE",
+    "TRAILING",
+    "Ticket",
+    "ascii_text",
+]
 
-ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT", "MOC", "LOC", "MIT", "LIT")
+ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT", "TRAIL", "MOC", "LOC", "MIT", "LIT")
 """Order types that can be sent."""
 
 NEEDS_LIMIT = ("LMT", "STP LMT", "LOC", "LIT")
 NEEDS_STOP = ("STP", "STP LMT", "MIT", "LIT")
 """Order types with a limit, and with a trigger."""
+
+TRAILING = "TRAIL"
+"""Order type of a stop that follows the price, by an amount or by a percentage."""
+
+OCA_TYPES = {"cancel with block": 1, "reduce with block": 2, "reduce without block": 3}
+"""What a fill does to the other orders of a group; with block, only one of them is at an exchange at a time."""
 
 TIMES_IN_FORCE = ("DAY", "GTC", "IOC", "OPG", "FOK", "DTC")
 """How long an order can be good; OPG with MKT or LMT is an order for the opening auction."""
@@ -49,6 +64,10 @@ class Ticket:
         One of `ORDER_TYPES`.
     limit_price, stop_price : float, optional
         Prices of types that have them; a stop price is the trigger.
+    trail_amount, trail_percent : float, optional
+        One of the two for TRAIL: by how much the stop follows the price, in money or in percent of the price.
+    trail_stop_price : float, optional
+        Where the stop of a TRAIL order is now: a change of such an order tells it again, so that it goes on from there.
     tif : str
         One of `TIMES_IN_FORCE`.
     order_ref : str
@@ -61,6 +80,10 @@ class Ticket:
         False holds it at TWS until another order of the bracket sends it.
     parent_id : int
         Order that this one hangs on; 0 for none.
+    oca_group : str
+        Orders of one group end each other ("one cancels all"); empty for none.
+    oca_type : str
+        One of `OCA_TYPES`, for an order of a group.
 
     Raises
     ------
@@ -81,6 +104,11 @@ class Ticket:
     account: str = ""
     transmit: bool = True
     parent_id: int = 0
+    trail_amount: float | None = None
+    trail_percent: float | None = None
+    trail_stop_price: float | None = None
+    oca_group: str = ""
+    oca_type: str = "reduce with block"
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.quantity) or self.quantity == 0.0:
@@ -94,8 +122,24 @@ class Ticket:
             raise UnknownNameError("time in force", self.tif, TIMES_IN_FORCE)
         self._check_price("limit_price", self.limit_price, NEEDS_LIMIT)
         self._check_price("stop_price", self.stop_price, NEEDS_STOP)
+        self._check_trail()
+        if self.oca_type not in OCA_TYPES:
+            raise UnknownNameError("type of an OCA group", self.oca_type, OCA_TYPES)
+        ascii_text("oca_group", self.oca_group)
         ascii_text("order_ref", self.order_ref)
         ascii_text("account", self.account)
+
+    def _check_trail(self) -> None:
+        if self.trail_stop_price is not None and self.order_type != TRAILING:
+            raise ParameterError(f"an order of type {self.order_type} has no trail_stop_price.")
+        given = [v for v in (self.trail_amount, self.trail_percent) if v is not None]
+        if len(given) != (self.order_type == TRAILING):
+            raise ParameterError(
+                f"an order of type {self.order_type} comes with trail_amount={self.trail_amount!r} and "
+                f"trail_percent={self.trail_percent!r}; {TRAILING} needs one of the two, other types have neither."
+            )
+        if given and not (math.isfinite(given[0]) and given[0] > 0.0):
+            raise ParameterError(f"a trailing stop follows by {given[0]!r}; a number above zero is needed.")
 
     def _check_price(self, name: str, price: float | None, needed_by: tuple[str, ...]) -> None:
         if (self.order_type in needed_by) != (price is not None):

@@ -67,6 +67,8 @@ class OrderOpen:
         Order that it hangs on; 0 for none.
     warning : str
         Interactive Brokers' remark, or its reason to refuse.
+    trail_stop_price : float or None
+        Where a trailing stop is now; None where there is none, or it does not trail yet.
     """
 
     order_id: int
@@ -85,6 +87,7 @@ class OrderOpen:
     tif: str = ""
     parent_id: int = 0
     warning: str = ""
+    trail_stop_price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -424,7 +424,7 @@ class Desk:
             charges=self.charges,
             symbol=self.tape.market.symbols[order.column],
             day=self._day(),
-            time_ns=self.clock.now_ns,
+            moment=self.clock.moment,
             number=len(self.executions) + 1,
         )
         self.executions.append(execution)

@@ -9,6 +9,7 @@ from quantlab.gateway.orders import Execution
 if TYPE_CHECKING:
     from quantlab.gateway.account import Account
     from quantlab.gateway.charges import Charges
+    from quantlab.gateway.grid import Moment
     from quantlab.gateway.matching import Match
     from quantlab.gateway.orders import Order
 
@@ -24,13 +25,13 @@ def book_execution(
     charges: Charges,
     symbol: str,
     day: int,
-    time_ns: int,
+    moment: Moment,
     number: int,
 ) -> Execution:
     """Enter an execution in the books of the account and in its order.
 
-    `quantity` is signed, and all that remains of the order or less; `day` counts from 1970, `time_ns` is UTC, and
-    `number` is that of the execution, from 1 on. Every execution pays for itself.
+    `quantity` is signed, and all that remains of the order or less; `day` counts from 1970, and `number` is that
+    of the execution, from 1 on. Every execution pays for itself.
     """
     charge = charges.charge(order.column, day, quantity, match.price)
     cost = charge.commission + charge.fees
@@ -56,7 +57,7 @@ def book_execution(
         commission=cost,
         fees=charge.fees,
         realized_pnl=realized,
-        time_ns=time_ns,
+        time_ns=moment.time_ns,
         reference=match.reference,
         mid=match.mid,
         half_spread=match.half_spread,
@@ -65,4 +66,5 @@ def book_execution(
         latency_move=match.latency_move,
         cumulative=order.filled,
         average_price=order.average_price,
+        phase=moment.phase,
     )

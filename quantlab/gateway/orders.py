@@ -85,6 +85,9 @@ class Execution:
         Parts of the price: ``reference + latency_move + sign(quantity) * (half_spread + slippage) + rounding``.
     cumulative, average_price : float
         Of the order so far; units without sign.
+    phase : int
+        How far into the instant it happened, as in `quantlab.gateway.grid`: the open of a bar may be the instant at
+        which the one before closes.
     """
 
     exec_id: str
@@ -107,6 +110,7 @@ class Execution:
     latency_move: float
     cumulative: float
     average_price: float
+    phase: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ class OrderView:
     """An order as it is now.
 
     ``quantity`` is signed; ``time_ns`` is when it came, simulated, UTC; ``stop_price`` is where a trailing stop is now;
-    ``reason`` says why it ended.
+    ``trail_amount`` and ``trail_percent`` are what it follows the price by; ``reason`` says why the order ended, and
+    ``done_ns`` when.
     """
 
     client_id: int
@@ -134,6 +139,9 @@ class OrderView:
     parent_id: int = 0
     oca_group: str = ""
     reason: str = ""
+    trail_amount: float | None = None
+    trail_percent: float | None = None
+    done_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -236,6 +244,14 @@ class Order:
         return self.ticket.aux_price if has_stop(self.ticket) else None
 
     @property
+    def _trail(self) -> tuple[float | None, float | None]:
+        """Amount and percentage by which it follows the price, of which one is None."""
+        if not is_trailing(self.ticket):
+            return None, None
+        percent = self.ticket.trailing_percent or None
+        return None if percent else self.ticket.aux_price, percent
+
+    @property
     def terms(self) -> Terms:
         """Prices that it waits for."""
         return Terms(self.stop, self.limit, self.triggered)
@@ -324,6 +340,8 @@ class Order:
             t.parent_id,
             self.group,
             self.reason,
+            *self._trail,
+            self.done_ns,
         )
 
     def describe(self) -> dict[str, Any]:
