@@ -30,6 +30,48 @@ def above(bars, days=3):
     return roc(bars.close, days) > 0.0
 '''
 
+BUSY = '''\
+import quantlab as ql
+from quantlab.signals import sma
+
+
+@ql.strategy
+def busy(bars, fast=1, slow=3):
+    """With every move, both ways."""
+    return (sma(bars.close, fast) > sma(bars.close, slow)) * 2.0 - 1.0
+'''
+
+BRACKETS = '''\
+import numpy as np
+
+import quantlab as ql
+from quantlab.signals import sma
+
+
+@ql.strategy
+def brackets(bars, fast=1, slow=3):
+    """With every move, both ways, each position with a stop, a target and a trailing stop."""
+    ways = np.where(sma(bars.close, fast) > sma(bars.close, slow), 1.0, -1.0)
+    again = (np.arange(bars.n_bars)[:, None] % 2 == 0) & np.ones(bars.n_assets, bool)
+    levels = {"stop_loss": 0.02, "take_profit": 0.02, "trailing_stop": ql.Distance(0.877)}
+    return ql.Signal(ways, entry=again, time_stop=4, **levels)
+'''
+
+BIDS = '''\
+import numpy as np
+
+import quantlab as ql
+
+
+@ql.strategy
+def bids(bars, discount=0.01, days=3):
+    """Bid below every close, anew at each; every position with a stop and a time limit."""
+    target = np.ones(bars.shape)
+    again = np.ones(bars.shape, bool)
+    limit = bars.close * (1.0 - discount)
+    return ql.Signal(target, entry=again, limit=limit, stop_loss=ql.AtrMultiple(0.5, 5), time_stop=days)
+'''
+
 
 def terms(**changes):
     """Wide terms of 100,000, with changes."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from live_parts import make_bundle, walk
+from live_parts import BIDS, BRACKETS, BUSY, make_bundle, walk
 
 from quantlab.costs import Costs
 from quantlab.gateway.market import Market
@@ -28,17 +28,6 @@ from quantlab.live.replay import collect
 
 KILLS = 20
 FIRST, DEADLINE_S = 20, 900.0
-
-SOURCE = '''\
-import quantlab as ql
-from quantlab.signals import sma
-
-
-@ql.strategy
-def busy(bars, fast=1, slow=3):
-    """With every move, both ways."""
-    return (sma(bars.close, fast) > sma(bars.close, slow)) * 2.0 - 1.0
-'''
 
 
 def count(journal):
@@ -64,15 +53,20 @@ def start(bundle, port):
     )
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_paper_run_survives_real_kills(seed, tmp_path, capsys):
+KINDS = {"market orders": (BUSY, "now"), "brackets": (BRACKETS, "next_entry"), "bids": (BIDS, "next_entry")}
+"""Strategies, and how they join."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_paper_run_survives_real_kills(kind, tmp_path, capsys):
     bars = walk(240)
-    whole = make_bundle(tmp_path, bars, source=SOURCE, costs=Costs.percent(0.001), join="now")
+    source, join = KINDS[kind]
+    whole = make_bundle(tmp_path, bars, source=source, costs=Costs.percent(0.001), join=join, cuts=4)
     known = bars.take(slice(0, FIRST + 1))
     folder = tmp_path / "early"
     folder.mkdir()
-    bundle = make_bundle(folder, known, source=SOURCE, costs=Costs.percent(0.001), join="now")
-    rng = random.Random(seed)
+    bundle = make_bundle(folder, known, source=source, costs=Costs.percent(0.001), join=join, cuts=4)
+    rng = random.Random(list(KINDS).index(kind))
     day = str(np.datetime64(int(bars.session[FIRST + 1]), "D"))
     kills, began = 0, time.monotonic()
     moments = []

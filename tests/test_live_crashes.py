@@ -14,12 +14,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from live_parts import make_bundle, walk
+from live_parts import BIDS, BRACKETS, BUSY, make_bundle, walk
 
 from quantlab.broker.client import Client
 from quantlab.costs import Costs
 from quantlab.gateway.market import Market
 from quantlab.gateway.server import Gateway
+from quantlab.live.book import PROTECTIVE
 from quantlab.live.desk import Desk
 from quantlab.live.feed import Timing
 from quantlab.live.journal import Journal, read_journal
@@ -29,17 +30,6 @@ from quantlab.live.replay import collect
 from quantlab.live.runner import Runner, Seams
 
 pytestmark = pytest.mark.ib
-
-SOURCE = '''\
-import quantlab as ql
-from quantlab.signals import sma
-
-
-@ql.strategy
-def busy(bars, fast=1, slow=3):
-    """With every move, both ways."""
-    return (sma(bars.close, fast) > sma(bars.close, slow)) * 2.0 - 1.0
-'''
 
 FIRST = 12
 """Row that is decided first."""
@@ -72,7 +62,8 @@ class Fuse:
 
 def fragile_client(fuse, port):
     client = Client(port=port, client_id=1, allow_orders=True, messages_per_s=None)
-    for name in ("next", "request_current_time", "place_order", "cancel_order", "executions", "positions"):
+    steps = ("next", "request_current_time", "place_order", "cancel_order", "executions", "positions")
+    for name in (*steps, "open_orders"):
         setattr(client, name, fuse.around(getattr(client, name)))
     return client
 
@@ -80,7 +71,14 @@ def fragile_client(fuse, port):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crashes")
-    return make_bundle(folder, walk(40), source=SOURCE, costs=Costs.percent(0.001), join="now")
+    return make_bundle(folder, walk(40), source=BUSY, costs=Costs.percent(0.001), join="now")
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory):
+    folders = [(source, tmp_path_factory.mktemp("protected")) for source in (BRACKETS, BIDS)]
+    costs = Costs.percent(0.001)
+    return [make_bundle(folder, walk(40), source=source, costs=costs, cuts=4) for source, folder in folders]
 
 
 def run_with_crashes(bundle, folder, rng, *, longest, seams=None):
@@ -154,6 +152,22 @@ def test_five_hundred_crashes_double_nothing_and_lose_nothing(bundle, tmp_path):
         assert_whole(outcome, folder)
         crashes, runs = crashes + outcome.crashes, runs + 1
     assert runs < 120
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["brackets", "bids"])
+def test_crashes_leave_no_position_without_its_protection_and_no_order_twice(protected, which, tmp_path):
+    rng = random.Random(20120201 + which)
+    crashes = runs = orders = 0
+    while crashes < 250:
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        outcome = run_with_crashes(protected[which], folder, rng, longest=160)
+        assert_whole(outcome, folder)
+        protective = [o for o in outcome.done.orders if outcome.done.leg_of(o.order_ref) in PROTECTIVE]
+        assert protective
+        crashes, runs, orders = crashes + outcome.crashes, runs + 1, orders + len(outcome.done.orders)
+    assert runs < 120
+    assert orders > 40 * runs
 
 
 class SendsFirst(Desk):

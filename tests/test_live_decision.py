@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from live_parts import BUNDLE, terms, walk
 
-from quantlab.engine.backtest import backtest
+from quantlab.engine.backtest import Wish, backtest
 from quantlab.live.book import Book
 from quantlab.live.decision import Sizer, join_target, signal_to_decision
-from quantlab.live.parity import expected_targets
+from quantlab.live.expected import expected_targets
 from quantlab.live.window import Row, Window, body_to_row, row_to_body
 
 NAN = float("nan")
@@ -45,7 +45,7 @@ def test_an_asset_without_a_bar_neither_joins_nor_decides():
 def test_expected_targets_are_those_of_one_bar_after_another():
     bars = walk(40, hole=(slice(10, 13), 1))
     signal = np.sign(np.sin(np.arange(80).reshape(40, 2)))
-    raw, effective = expected_targets(signal, bars, 5, "next_entry")
+    raw, effective = expected_targets(Wish(signal, None), bars, 5, "next_entry")
     last = np.nan_to_num(signal[4])
     joined = last == 0.0
     for k in range(35):
@@ -59,8 +59,8 @@ def test_expected_targets_are_those_of_one_bar_after_another():
 def test_joining_now_takes_over_what_stands():
     bars = walk(20)
     signal = np.ones((20, 2))
-    assert (expected_targets(signal, bars, 5, "now")[1] == 1.0).all()
-    assert (expected_targets(signal, bars, 5, "next_entry")[1] == 0.0).all()
+    assert (expected_targets(Wish(signal, None), bars, 5, "now")[1] == 1.0).all()
+    assert (expected_targets(Wish(signal, None), bars, 5, "next_entry")[1] == 0.0).all()
 
 
 def test_decisions_over_a_run_are_the_orders_of_the_backtest():
@@ -80,7 +80,9 @@ def test_decisions_over_a_run_are_the_orders_of_the_backtest():
             book.assets[fill["symbol"]].position += fill["quantity"]
             book.cash -= fill["quantity"] * fill["price"] + fill["commission"] + fill["fees"]
         part = bars.take(slice(0, t + 1))
-        decision = signal_to_decision(part, target[t], book, sizer, last_close=bars.close[t])
+        decision = signal_to_decision(
+            part, Wish(target[: t + 1], None), book, sizer, last_close=bars.close[t]
+        )
         for i, symbol in enumerate(bars.symbols):
             assert decision.quantity[i] == wanted.get((bars.index[t], symbol), 0.0)
             book.assets[symbol].last_target = decision.last_target[i]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from quantlab.engine.backtest import backtest
 from quantlab.engine.loader import load_strategy
 from quantlab.errors import BundleError, DataError, LiveError, ParameterError, UnknownNameError
 from quantlab.live.bundle import read_bundle
-from quantlab.live.promote import STRESS, promote, refuse_bars, refuse_terms
+from quantlab.live.decision import bars_to_wish
+from quantlab.live.promote import STRESS, hash_of, promote, refuse_bars, refuse_terms, wish_hash
 from quantlab.sizing import Sizing
 from quantlab.strategy import strategy
 
@@ -70,13 +72,37 @@ def test_a_strategy_with_a_model_is_refused(tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_strategy_with_orders_inside_the_bar_is_refused_and_not_traded_without_them(tmp_path):
-    source = STRATEGY.replace(
-        "return roc(bars.close, days) > 0.0", "return ql.Signal(bars.close > 0, stop_loss=0.05)"
-    )
-    with pytest.raises(LiveError, match=r"asks for stop_loss; .* does not send them in this version"):
-        make_bundle(tmp_path, walk(), source=source)
+ENTRY = "roc(bars.close, days) > 0.0"
+
+
+@pytest.mark.parametrize(
+    ("signal", "changes", "said"),
+    [
+        ("stop_loss=0.05, stop_from='fill'", {}, "stop_from='fill' .*before the fill is known"),
+        ("take_profit=ql.Ladder((0.05, 0.5), (0.1, 0.5))", {}, "a ladder .*a bracket of its own"),
+        ("take_profit=ql.Ladder((0.05, 0.5))", {}, "a ladder"),
+        ("stop=bars.close * 1.01, tif='ioc'", {}, "tif='ioc' with a stop"),
+        ("stop_loss=0.05, order_type='moc'", {}, "order_type='moc' with protective orders"),
+        ("stop_loss=0.05", {"join": "now"}, "join='now' .*set at its entry"),
+        ("time_stop=5", {"join": "now"}, "join='now'"),
+    ],
+)
+def test_orders_that_cannot_be_sent_as_the_backtest_fills_them_are_refused(signal, changes, said, tmp_path):
+    source = STRATEGY.replace(ENTRY, f"ql.Signal({ENTRY}, {signal})")
+    with pytest.raises(LiveError, match=said):
+        make_bundle(tmp_path, walk(), source=source, **changes)
     assert not list(tmp_path.rglob("bundle.json"))
+
+
+def test_a_bundle_of_a_strategy_with_stops_wants_what_was_promoted_to_the_bit(tmp_path):
+    bars = walk()
+    source = STRATEGY.replace(ENTRY, f"ql.Signal({ENTRY}, stop_loss=ql.AtrMultiple(3.0))")
+    bundle = make_bundle(tmp_path, bars, source=source)
+    wish = bars_to_wish(bundle, bars)
+    assert wish.inside.protects
+    assert wish_hash(str(bundle.folder)) == hash_of(wish)
+    # Targets alone do not tell such a strategy from one without its stops.
+    assert hash_of(replace(wish, inside=None)) != hash_of(wish)
 
 
 def test_a_strategy_that_leans_on_a_file_beside_it_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from live_parts import make_bundle, walk
 
 from quantlab.costs import Costs
 from quantlab.errors import LiveError
+from quantlab.live.book import PROTECTIVE, STOP, TRAIL
 from quantlab.live.desk import Desk
 from quantlab.live.parity import run_parity
 from quantlab.live.runner import Seams
@@ -37,8 +38,8 @@ def decide_one_bar_late(gateway, runner):
     """The signal of the bar before is used."""
 
     def late(bundle, bars):
-        signal = Seams().signal(bundle, bars)
-        return np.vstack([signal[:1], signal[:-1]])
+        wish = Seams().signal(bundle, bars)
+        return replace(wish, target=np.vstack([wish.target[:1], wish.target[:-1]]))
 
     seam(runner, signal=late)
 
@@ -154,7 +155,8 @@ def invert_one_asset(gateway, runner):
     """The target of one asset has the wrong sign."""
 
     def inverted(bundle, bars):
-        return Seams().signal(bundle, bars) * np.array([1.0, -1.0])
+        wish = Seams().signal(bundle, bars)
+        return replace(wish, target=wish.target * np.array([1.0, -1.0]))
 
     seam(runner, signal=inverted)
 
@@ -212,9 +214,9 @@ def send_an_open_late(gateway, runner):
 def ignore_cash(gateway, runner):
     """Orders are sized by the money allotted, whatever became of it."""
 
-    def rich(bars, signal, book, sizer, **options):
+    def rich(bars, wish, book, sizer, **options):
         kept, book.cash = book.cash, 100_000.0
-        decision = Seams().decide(bars, signal, book, sizer, **options)
+        decision = Seams().decide(bars, wish, book, sizer, **options)
         book.cash = kept
         return replace(decision, cash=kept)
 
@@ -277,6 +279,178 @@ def test_a_planted_defect_turns_parity_red(bundle, defect, mode):
     assert not report.decisions_equal
     found = {d.what for d in report.differences}
     assert found & DEFECTS[defect], f"{sorted(found)}: {report.differences[0]}"
+
+
+# -- orders inside the bar ---------------------------------------------------------------------------------
+
+
+def send_no_protection(gateway, runner):
+    """An entry goes out without what protects its position."""
+
+    class Bare(Desk):
+        def _intents(self, wanted, symbol, quantity):
+            found = [e for e in super()._intents(wanted, symbol, quantity) if e.body["leg"] not in PROTECTIVE]
+            for entry in found:
+                entry.body["ticket"].pop("transmit", None)
+            return found
+
+    seam(runner, desk=Bare)
+
+
+def change_tickets(runner, change):
+    """Every order is sent with another ticket than the one that was decided."""
+
+    class Changed(Desk):
+        def _place(self, order):
+            super()._place(replace(order, ticket=change(order)))
+
+    seam(runner, desk=Changed)
+
+
+def put_the_stop_elsewhere(gateway, runner):
+    """Stops lie a nickel off."""
+    change_tickets(
+        runner,
+        lambda o: {**o.ticket, **({"stop_price": o.ticket["stop_price"] + 0.05} if o.leg == STOP else {})},
+    )
+
+
+def trail_by_something_else(gateway, runner):
+    """Trailing stops follow by ten cents more."""
+    change_tickets(
+        runner,
+        lambda o: {
+            **o.ticket,
+            **({"trail_amount": o.ticket["trail_amount"] + 0.1} if o.leg == TRAIL else {}),
+        },
+    )
+
+
+def protect_for_the_day(gateway, runner):
+    """Protective orders end with the session."""
+    change_tickets(runner, lambda o: {**o.ticket, **({"tif": "DAY"} if o.leg in PROTECTIVE else {})})
+
+
+def exit_beside_the_group(gateway, runner):
+    """An exit does not end with the stop, and the stop not with it."""
+    change_tickets(
+        runner, lambda o: {k: v for k, v in o.ticket.items() if k != "oca_group" or o.leg in PROTECTIVE}
+    )
+
+
+def change_states(runner, **state):
+    """Decisions know something else of the assets than the book."""
+
+    def decide(bars, wish, book, sizer, **options):
+        kept = {s: {k: getattr(a, k) for k in state} for s, a in book.assets.items()}
+        for asset in book.assets.values():
+            for name, value in state.items():
+                setattr(asset, name, value)
+        decision = Seams().decide(bars, wish, book, sizer, **options)
+        for symbol, values in kept.items():
+            for name, value in values.items():
+                setattr(book.assets[symbol], name, value)
+        return decision
+
+    seam(runner, decide=decide)
+
+
+def enter_again_after_a_stop(gateway, runner):
+    """A stopped asset is bought again while its target stands."""
+    change_states(runner, stopped=False)
+
+
+def forget_the_time_stop(gateway, runner):
+    """Positions are held for as long as the target stands."""
+    change_states(runner, bracket="")
+
+
+def never_decide_anew(gateway, runner):
+    """An order at a price that ended unfilled is not sent again."""
+    change_states(runner, renew=False)
+
+
+def call_every_bar_an_entry(gateway, runner):
+    """What the target was before is not known."""
+    change_states(runner, target_before=0.0)
+
+
+INSIDE_DEFECTS = (
+    send_no_protection,
+    put_the_stop_elsewhere,
+    trail_by_something_else,
+    protect_for_the_day,
+    exit_beside_the_group,
+    enter_again_after_a_stop,
+    forget_the_time_stop,
+    never_decide_anew,
+    call_every_bar_an_entry,
+)
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory):
+    source = '''\
+import numpy as np
+
+import quantlab as ql
+from quantlab.signals import ema, sma
+
+
+@ql.strategy
+def protected(bars, fast=2, slow=5):
+    """Bid with the trend, both ways, each position with a stop, a trailing stop and a time limit."""
+    ways = np.where(sma(bars.close, fast) > ema(bars.close, slow), 1.0, -1.0)
+    again = (np.arange(bars.n_bars)[:, None] % 4 == 0) & np.ones(bars.n_assets, bool)
+    limit = bars.close * (1.0 - 0.004 * ways)
+    return ql.Signal(ways, entry=again, limit=limit, stop_loss=0.03, trailing_stop=ql.Distance(1.5), time_stop=4)
+'''
+    folder = tmp_path_factory.mktemp("protected")
+    return make_bundle(folder, walk(90), source=source, costs=Costs.percent(0.002))
+
+
+@pytest.mark.parametrize("mode", ["bars", "quotes"])
+def test_without_a_defect_the_same_run_with_brackets_is_green(protected, mode):
+    report = run_parity(protected, fills=mode, start=START)
+    assert report.ok
+    assert report.n_orders > 100
+
+
+@pytest.mark.parametrize("mode", ["bars", "quotes"])
+@pytest.mark.parametrize("defect", INSIDE_DEFECTS, ids=lambda d: d.__name__)
+def test_a_defect_of_orders_inside_the_bar_turns_parity_red(protected, defect, mode):
+    report = run_parity(protected, fills=mode, start=START, prepare=defect)
+    assert not report.ok
+    assert {d.what for d in report.differences} & {"order", "position"}
+
+
+def test_protection_that_does_not_grow_with_its_position_turns_fills_red(tmp_path):
+    source = '''\
+import numpy as np
+
+import quantlab as ql
+from quantlab.signals import sma
+
+
+@ql.strategy
+def grows(bars, fast=2, slow=9):
+    """Half a position, all of it, half of it again, with a stop."""
+    size = np.where(sma(bars.close, fast) > sma(bars.close, slow), 1.0, 0.5)
+    again = (np.arange(bars.n_bars)[:, None] % 3 == 0) & np.ones(bars.n_assets, bool)
+    return ql.Signal(size, entry=again, stop_loss=0.03)
+'''
+
+    def cover_nothing(gateway, runner):
+        class Uncovered(Desk):
+            def _cover(self):
+                pass
+
+        seam(runner, desk=Uncovered)
+
+    bundle = make_bundle(tmp_path, walk(90), source=source)
+    assert run_parity(bundle, start=START).ok
+    report = run_parity(bundle, start=START, prepare=cover_nothing)
+    assert report.fill_differences
 
 
 def test_a_fill_whose_report_is_lost_once_is_asked_for_and_booked(bundle):

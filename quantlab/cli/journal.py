@@ -65,8 +65,12 @@ def _told(kind: str, body: dict[str, Any]) -> str:
         targets = " ".join(f"{s}={_text(a['target'])}" for s, a in body["assets"].items())
         wanted = ", ".join(f"{q:+g} {s}" for s, q in orders.items()) or "no order"
         return f"equity {body['equity']:,.2f}  targets {targets}  {wanted}"
-    if kind in {"intent", "blocked"}:
-        return f"{body['quantity']:+g} {body['symbol']}  {body.get('reason', body['ref'])}"
+    if kind in {"intent", "blocked", "resized"}:
+        from quantlab.live.outgoing import ticket_text
+
+        what = f" {body['symbol']}" if "symbol" in body else ""
+        what += f" {ticket_text(body.get('ticket', {}))}" if kind == "intent" else ""
+        return f"{body['quantity']:+g}{what}  {body.get('reason', body['ref'])}"
     if kind == "execution":
         return f"{body['quantity']:+g} {body['symbol']} @ {body['price']:g}  {body['exec_id']}"
     if kind == "commission":

@@ -81,6 +81,7 @@ def print_report(report: ParityReport) -> None:
             "equal" if report.decisions_equal else "DIFFERENT",
         ),
         ("orders received by the gateway", f"{report.n_orders:,}", ""),
+        *_held_back(report),
         ("fills", f"{report.n_fills:,}", _fills_verdict(report)),
         ("profit, live", f"{report.live_pnl:,.2f}", ""),
         ("profit, backtest", f"{report.backtest_pnl:,.2f}", ""),
@@ -97,6 +98,12 @@ def print_report(report: ParityReport) -> None:
     if report.fills == "bars":
         for difference in report.fill_differences[:SHOWN]:
             typer.echo(f"fill differs: {difference}")
+
+
+def _held_back(report: ParityReport) -> list[tuple[str, str, str]]:
+    """Row of orders that were not sent, if there are any: limits are a part of live that a backtest does not have."""
+    n = report.n_held_back
+    return [("orders held back by limits", f"{n:,}", "wider limits, or less cash")] if n else []
 
 
 def _fills_verdict(report: ParityReport) -> str:

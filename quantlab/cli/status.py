@@ -24,6 +24,7 @@ def status(bundle: BundleArgument, as_json: JsonOption = False) -> int:
     from quantlab.live.book import Book
     from quantlab.live.bundle import read_bundle
     from quantlab.live.journal import is_written, read_journal
+    from quantlab.live.outgoing import ticket_text
 
     found = read_bundle(bundle)
     entries = read_journal(found.journal_path)
@@ -43,6 +44,8 @@ def status(bundle: BundleArgument, as_json: JsonOption = False) -> int:
                 "target": a.last_target,
                 "joined": a.joined,
                 "on the way": book.pending(s),
+                "protected by": [ticket_text(o.ticket) for o in book.protection(s) if a.position],
+                "flat until next entry": a.stopped,
                 "frozen": a.frozen,
             }
             for s, a in book.assets.items()
@@ -84,11 +87,13 @@ def _print_text(said: dict[str, Any]) -> None:
             f"{a['position']:g}",
             f"{a['target']:g}",
             f"{a['on the way']:g}",
+            ", ".join(a["protected by"])
+            or ("flat until the next entry" if a["flat until next entry"] else "-"),
             "yes" if a["joined"] else "not yet",
         )
         for s, a in said["assets"].items()
     ]
-    print_table(("asset", "position", "last target", "on the way", "joined"), rows)
+    print_table(("asset", "position", "last target", "on the way", "protected by", "joined"), rows)
     for symbol, asset in said["assets"].items():
         if asset["frozen"]:
             typer.echo(f"frozen: {symbol}: {asset['frozen']}")

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from quantlab.kernels import fill as fl
+from quantlab.live.book import ORDER, STOP, TARGET, TRAIL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.bars import Bars
     from quantlab.engine.result import Result
-    from quantlab.live.replay import Replay
+    from quantlab.live.replay import Part, Replay
 
 __all__ = ["CAUSES", "EngineFill", "Gap", "attribute", "engine_fills", "last_closes"]
 
@@ -24,6 +27,9 @@ CAUSES = {
     "quantity": "other units bought or sold, because the books had drifted apart by then",
 }
 """Parts of the gap, each with what it is."""
+
+PARTS = {fl.STOP_LOSS: STOP, fl.TAKE_PROFIT: TARGET, fl.TRAILING_STOP: TRAIL}
+"""Leg of the protective order that each kind of fill is of."""
 
 CLOSURE = 1e-6
 """Money that may be left unexplained for each unit of money traded, times machine precision's reach."""
@@ -76,8 +82,8 @@ class EngineFill(NamedTuple):
     rounding: float
 
 
-def engine_fills(window: Bars, result: Result) -> dict[tuple[int, str], EngineFill]:
-    """Fill of each filled order of a backtest, by the close of its decision bar and its symbol."""
+def engine_fills(window: Bars, result: Result) -> dict[Part, EngineFill]:
+    """Fill of each filled order of a backtest, by decision bar, symbol, and whether it is a protective one."""
     run = result._records  # noqa: SLF001  # the records by number: frames carry labels, not bars
     table = result._setup.table  # noqa: SLF001  # the same
     worse = table.slippage + table.half_spread
@@ -88,8 +94,12 @@ def engine_fills(window: Bars, result: Result) -> dict[tuple[int, str], EngineFi
         order, i = run.orders[fill["order"]], int(fill["asset"])
         quantity, price, reference = (float(fill[k]) for k in ("quantity", "price", "reference"))
         unrounded = reference * (1.0 + np.sign(quantity) * float(worse[i]))
+        if fill["kind"] == fl.TAKE_PROFIT or order["limit"] == order["limit"]:  # NaN: no limit
+            # A limit pays no more than its price: nothing of it is rounding.
+            unrounded = price
         cost = float(fill["commission"] + fill["fees"])
-        found[int(window.time[order["bar"]]), window.symbols[i]] = EngineFill(
+        part = PARTS.get(int(fill["kind"]), ORDER)
+        found[int(window.time[order["bar"]]), window.symbols[i], part] = EngineFill(
             quantity, price, cost, reference, price - unrounded
         )
     return found

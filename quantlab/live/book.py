@@ -10,10 +10,29 @@ if TYPE_CHECKING:
 
     from quantlab.live.journal import Entry
 
-__all__ = ["UNDECIDED", "AssetState", "Book", "WorkingOrder", "order_ref"]
+__all__ = [
+    "CLOSE",
+    "ORDER",
+    "PROTECTIVE",
+    "REST",
+    "STOP",
+    "TARGET",
+    "TRAIL",
+    "UNDECIDED",
+    "AssetState",
+    "Book",
+    "WorkingOrder",
+    "order_ref",
+]
 
 FILL_TOLERANCE = 1e-9
 """Units that count as nothing left of an order."""
+
+ORDER, STOP, TARGET, TRAIL, CLOSE, REST = range(6)
+"""Legs of a decision: its order; the protective orders that hang on it; the order that closes the old position where a
+reversal is two; and what is sold at the market where a stop did not cover all."""
+
+PROTECTIVE = frozenset({STOP, TARGET, TRAIL})
 
 UNDECIDED = 2.0
 """A last target that no strategy can have: the next bar of the asset decides anew, from what is held."""
@@ -45,6 +64,16 @@ class AssetState:
         Why the asset is not traded.
     decision_price : float
         Close at which the last order was decided; NaN before.
+    target_before : float
+        Target that counted at the asset's last bar, before a stop or a time limit changed it.
+    stopped : bool
+        Whether the target counts as 0 until the next entry event, since a protective order closed the position.
+    renew : bool
+        Whether an order at a price ended unfilled, so that the next bar decides anew.
+    bracket : str
+        Reference of the order that opened the position; empty while nothing is held.
+    opened_ns, opened_after_ns : int
+        When that order first filled, and the close of the newest bar that had been decided then.
     """
 
     position: float = 0.0
@@ -53,6 +82,12 @@ class AssetState:
     joined: bool = True
     frozen: str | None = None
     decision_price: float = float("nan")
+    target_before: float = 0.0
+    stopped: bool = False
+    renew: bool = False
+    bracket: str = ""
+    opened_ns: int = 0
+    opened_after_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -75,6 +110,18 @@ class WorkingOrder:
         Last decided target of the asset before this decision, which comes back if the order never left.
     ended : str or None
         "filled", "cancelled", "rejected" or "missed"; None while it is alive or unknown.
+    leg : int
+        Which order of its decision it is.
+    parent : str
+        Reference of the order that a protective one hangs on, or that goes out with one that closes; else empty.
+    opens : {-1, 0, 1}
+        Side of the position that it opens; 0 if it does not.
+    until : str
+        How long it stands at a price, as in `quantlab.Signal`; empty for a market order.
+    hold : float or None
+        Bars that the position that it opens may be held.
+    ticket : dict
+        What it was sent with, beside quantity and reference: fields of `quantlab.broker.orders.Ticket`.
     """
 
     ref: str
@@ -88,6 +135,17 @@ class WorkingOrder:
     perm_id: int = 0
     status: str = ""
     ended: str | None = None
+    leg: int = ORDER
+    parent: str = ""
+    opens: int = 0
+    until: str = ""
+    hold: float | None = None
+    ticket: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_protective(self) -> bool:
+        """Whether it closes a position at a price, and waits at the broker for that."""
+        return self.leg in PROTECTIVE
 
     @property
     def remaining(self) -> float:
@@ -134,6 +192,7 @@ class Book:
     _by_id: dict[tuple[int, int], WorkingOrder] = field(default_factory=dict)
     _by_perm: dict[int, WorkingOrder] = field(default_factory=dict)
     _fill_of: dict[str, str] = field(default_factory=dict)
+    _children: dict[str, list[WorkingOrder]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for symbol in self.multipliers:
@@ -158,9 +217,21 @@ class Book:
         """Order of ours that may still fill, by the id it was sent under."""
         return next((o for o in self._alive.values() if o.order_id == order_id), None)
 
+    def standing(self, symbol: str | None = None) -> list[WorkingOrder]:
+        """Orders of decisions that may still fill, of one asset or of all; protective ones are none of them."""
+        return [o for o in self.working(symbol) if not o.is_protective]
+
+    def protection(self, symbol: str) -> list[WorkingOrder]:
+        """Protective orders of an asset that may still fill."""
+        return [o for o in self.working(symbol) if o.is_protective]
+
+    def children(self, ref: str) -> list[WorkingOrder]:
+        """Protective orders that were sent with an order, whatever became of them."""
+        return self._children.get(ref, [])
+
     def pending(self, symbol: str) -> float:
-        """Signed units of an asset that are on their way."""
-        return sum(o.remaining for o in self.working(symbol))
+        """Signed units of an asset that are on their way; what protective orders may do is not."""
+        return sum(o.remaining for o in self.standing(symbol))
 
     def sent_in(self, session: int) -> int:
         """Orders sent in a session, if it is the newest one in which any was; else 0."""
@@ -208,6 +279,8 @@ class Book:
             before = state.last_target
             state.last_target, state.last_signal = said["last_target"], said["last_signal"]
             state.joined = said["joined"]
+            state.stopped, state.renew = said.get("stopped", False), said.get("renew", False)
+            state.target_before = said.get("target_before", 0.0)
             if said["outcome"] != "none":
                 self.wanted.pop(symbol, None)
             if said["quantity"]:
@@ -222,18 +295,29 @@ class Book:
                     "before": before,
                     "unit": said["mark"] * self.multipliers[symbol],
                     "gross": gross,
+                    "shape": said.get("order"),
                 }
 
     def _on_missed(self, body: dict[str, Any]) -> None:
         self.decided_ns, self.decided = body["time_ns"], None
 
     def _on_intent(self, body: dict[str, Any]) -> None:
-        order = WorkingOrder(**{k: body[k] for k in INTENT_FIELDS})
+        order = WorkingOrder(
+            **{k: body[k] for k in INTENT_FIELDS}, **{k: body[k] for k in FURTHER_FIELDS if k in body}
+        )
         self.orders[order.ref] = self._alive[order.ref] = order
         self._by_id[order.client_id, order.order_id] = order
+        self.max_order_id = max(self.max_order_id, order.order_id)
+        if order.is_protective:
+            self._children.setdefault(order.parent, []).append(order)
+            return
         self._not_wanted(order.symbol, order.ref)
         self.sent = (body["session"], self.sent_in(body["session"]) + 1)
-        self.max_order_id = max(self.max_order_id, order.order_id)
+
+    def _on_resized(self, body: dict[str, Any]) -> None:
+        order = self.orders.get(body["ref"])
+        if order is not None:
+            order.quantity = body["quantity"]
 
     def _not_wanted(self, symbol: str, ref: str) -> None:
         if self.wanted.get(symbol, {}).get("ref") == ref:
@@ -256,8 +340,12 @@ class Book:
         if order is not None:
             order.ended = body["how"]
             self._alive.pop(order.ref, None)
-            if body["how"] == "missed":
-                self.assets[order.symbol].last_target = order.before
+            state = self.assets[order.symbol]
+            if body["how"] == "missed" and not order.is_protective:
+                state.last_target = order.before
+            # What a newer decision replaced is not decided anew.
+            if body["how"] == "cancelled" and order.until == "bar" and order.bar_time_ns >= self.decided_ns:
+                state.renew = True
 
     def _on_execution(self, body: dict[str, Any]) -> None:
         exec_id = body["exec_id"]
@@ -284,17 +372,35 @@ class Book:
 
     def _book(self, body: dict[str, Any], sign: float) -> None:
         symbol, quantity = body["symbol"], sign * body["quantity"]
-        self.assets[symbol].position += quantity
+        state = self.assets[symbol]
+        before = state.position
+        state.position += quantity
         self.cash -= quantity * body["price"] * self.multipliers[symbol]
+        if _side(state.position) != _side(before):
+            state.bracket = self._opening(body["ref"]) if _side(state.position) else ""
+            state.opened_ns, state.opened_after_ns = body["time_ns"] or 0, self.decided_ns
         order = self.orders.get(body["ref"])
         if order is not None:
             order.filled += quantity
             if abs(order.quantity - order.filled) <= FILL_TOLERANCE:
                 order.ended = "filled"
                 self._alive.pop(order.ref, None)
+                if order.is_protective:
+                    self._stop_out(order)
             elif order.ended == "filled":
                 order.ended = None
                 self._alive[order.ref] = order
+
+    def _opening(self, ref: str) -> str:
+        """Give the order that a fill opened a position by: of a reversal's two orders the one that opens."""
+        order = self.orders.get(ref)
+        return order.parent if order is not None and order.leg == CLOSE else ref
+
+    def _stop_out(self, order: WorkingOrder) -> None:
+        """Stay flat until the next entry event after a protective order, unless a reversal is on its way."""
+        if not any(o.opens == _side(order.quantity) for o in self.standing(order.symbol)):
+            state = self.assets[order.symbol]
+            state.last_target, state.stopped = 0.0, True
 
     def _on_commission(self, body: dict[str, Any]) -> None:
         exec_id, amount = body["exec_id"], body["amount"]
@@ -321,6 +427,12 @@ class Book:
 
 
 INTENT_FIELDS = ("ref", "symbol", "quantity", "order_id", "client_id", "bar_time_ns", "before")
+FURTHER_FIELDS = ("leg", "parent", "opens", "until", "hold", "ticket")
+
+
+def _side(quantity: float) -> int:
+    """Sign of a quantity; what is within the tolerance of nothing is nothing."""
+    return 0 if abs(quantity) <= FILL_TOLERANCE else 1 if quantity > 0.0 else -1
 
 
 def _count(version: str) -> int:

@@ -16,12 +16,15 @@ from quantlab.broker.events import (
     OrderStatus,
     PositionHeld,
 )
-from quantlab.broker.orders import Ticket
 from quantlab.errors import LiveError
 from quantlab.kernels import order as od
-from quantlab.live.book import order_ref
+from quantlab.live.book import REST, order_ref
 from quantlab.live.brakes import Brakes
+from quantlab.live.cover import left_by_stop, lost_protection, without_position
+from quantlab.live.decision import is_over
+from quantlab.live.gate import Shape
 from quantlab.live.journal import Entry
+from quantlab.live.outgoing import Outgoing
 from quantlab.live.reconcile import (
     UNITS_TOLERANCE,
     Report,
@@ -36,12 +39,11 @@ from quantlab.live.reconcile import (
 from quantlab.live.risk import Exposure, order_to_breach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from quantlab.broker.client import Client
-    from quantlab.broker.contracts import ContractId
     from quantlab.broker.events import Event
-    from quantlab.live.book import Book, WorkingOrder
+    from quantlab.live.book import WorkingOrder
     from quantlab.live.bundle import Bundle
     from quantlab.live.decision import Decision
     from quantlab.live.ledger import Ledger
@@ -57,49 +59,16 @@ CANCEL_FAILED = frozenset({135, 136, 161, 10147, 10148})
 USUAL = frozenset({399})
 """Codes that come with every market order sent after the close: nothing to tell."""
 
-REPLACING = (od.ORDERED, od.CUT_TO_FLAT)
-"""Outcomes that replace a standing order."""
 
+class Desk(Outgoing):
+    """Everything that has to do with orders, on one connection. Parameters as in `quantlab.live.outgoing.Outgoing`."""
 
-class Desk:
-    """Everything that has to do with orders, on one connection.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        Whose orders.
-    ledger : Ledger
-        Journal and book.
-    client : Client
-        Connected.
-    account : str
-        Account that is traded.
-    contracts : mapping of str to ContractId
-        Contract of each symbol, with its number.
-    next_order_id : int
-        As the broker greeted; the journal may know that more were used.
-    say : callable
-        Takes one line for people.
-    """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        ledger: Ledger,
-        client: Client,
-        *,
-        account: str,
-        contracts: Mapping[str, ContractId],
-        next_order_id: int,
-        say: Callable[[str], None],
-    ) -> None:
-        self._bundle, self._ledger, self._client = bundle, ledger, client
-        self._account, self.contracts, self._say = account, contracts, say
-        self.brakes = Brakes(bundle, ledger, say)
-        self._numbers = {c.con_id: s for s, c in contracts.items()}
+    def __init__(self, bundle: Bundle, ledger: Ledger, client: Client, **options: Any) -> None:
+        super().__init__(bundle, ledger, client, **options)
+        self.brakes = Brakes(bundle, ledger, self._say)
+        self._numbers = {c.con_id: s for s, c in self.contracts.items()}
         self._held = dict.fromkeys(bundle.symbols, 0.0)
         self._said_filled: set[str] = set()
-        self._cancelling: set[int] = set()
         self._steps: dict[type, Callable[[Any], None]] = {
             Execution: self._execution,
             Commission: self._commission,
@@ -109,11 +78,6 @@ class Desk:
             Notice: self._notice,
             CallbackFailure: self._failure,
         }
-        self._next_id = max(next_order_id, ledger.book.max_order_id + 1)
-
-    @property
-    def _book(self) -> Book:
-        return self._ledger.book
 
     # -- after a connection ----------------------------------------------------------------------------
 
@@ -167,10 +131,16 @@ class Desk:
         why = self.brakes.stop_reason() or self.brakes.reason_for(order.symbol)
         if order.bar_time_ns != newest_ns:
             why = "a later bar has closed"
-        if why:
-            self._end(order, "missed", f"not sent in time: {why}")
-        else:
+        parent = self._book.orders.get(order.parent) if order.is_protective else None
+        if parent is not None and parent.ended is not None:
+            why = f"its order was {parent.ended}"
+        if not why:
             self._place(order)
+            return
+        self._end(order, "missed", f"not sent in time: {why}")
+        if parent is not None and parent.ended is None:
+            # It waits at the broker for what protects it, which does not come any more.
+            self._cancel(parent)
 
     def drop_late(self, newest_ns: int) -> None:
         """Give up what waited for an older order to end, where its bar is not the newest any more."""
@@ -197,6 +167,7 @@ class Desk:
         held_back, intents = self._wanted(decision)
         self._ledger.record(*entries, Entry("decision", body, str(decision.time_ns)), *held_back, *intents)
         self._cancel_replaced(decision)
+        self._cover()
         for entry in intents:
             self._place(self._book.orders[entry.body["ref"]])
 
@@ -215,7 +186,7 @@ class Desk:
             quantity, position = float(decision.quantity[i]), float(decision.position[i])
             if quantity == 0.0:
                 continue
-            state, standing = self._book.assets[symbol], self._book.working(symbol)
+            state = self._book.assets[symbol]
             stop = stopped or self.brakes.reason_for(symbol)
             reason = stop or self._breach(quantity, position, float(units[i]), float(values.sum()), n_sent)
             ref = order_ref(self._bundle.id, decision.time_ns, symbol)
@@ -230,14 +201,15 @@ class Desk:
                 continue
             values[i] = max(values[i], abs(position + quantity) * units[i])
             n_sent += 1
-            if not standing:
+            if not self._book.standing(symbol):
                 wanted = {
                     "ref": ref,
                     "bar_time_ns": decision.time_ns,
                     "session": decision.session,
                     "before": state.last_target,
+                    "shape": decision.shape(i).to_body(),
                 }
-                intents.append(self._intent(wanted, symbol, quantity))
+                intents += self._intents(wanted, symbol, quantity)
         return held_back, intents
 
     def _breach(self, quantity: float, position: float, unit: float, gross: float, n_sent: int) -> str | None:
@@ -246,22 +218,17 @@ class Desk:
         return order_to_breach(quantity, exposure, self._bundle.terms.limits)
 
     def _cancel_replaced(self, decision: Decision) -> None:
-        """Cancel standing orders of assets that have a newer decision."""
+        """Cancel standing orders of assets that have a newer decision, and those that were good for one bar."""
         for i, symbol in enumerate(self._bundle.symbols):
-            if decision.outcome[i] in REPLACING:
-                for standing in self._book.working(symbol):
-                    if standing.bar_time_ns != decision.time_ns:
-                        self._cancel(standing)
-
-    def _cancel(self, order: WorkingOrder) -> None:
-        """Ask for the end of an order, once on a connection."""
-        if order.order_id not in self._cancelling:
-            self._cancelling.add(order.order_id)
-            self._client.cancel_order(order.order_id)
+            decided, there = decision.outcome[i] != od.NONE, not np.isnan(decision.close[i])
+            for standing in self._book.standing(symbol):
+                over = is_over(standing.until, standing.bar_time_ns, there, decision.time_ns)
+                if (decided or over) and standing.bar_time_ns != decision.time_ns:
+                    self._cancel(standing)
 
     def _send_wanted(self) -> None:
         """Send what waited for an older order of its asset to end, sized by what is held now."""
-        ready = {s: w for s, w in self._book.wanted.items() if not self._book.working(s)}
+        ready = {s: w for s, w in self._book.wanted.items() if not self._book.standing(s)}
         if ready:
             # A fill can follow a cancel: what is held is asked for once more before anything is sized by it.
             self._ask_fills()
@@ -272,54 +239,34 @@ class Desk:
             reason = stop or self._breach(
                 quantity, position, wanted["unit"], wanted["gross"], self._book.sent_in(wanted["session"])
             )
+            shape = Shape.from_body(wanted.get("shape"))
+            if shape.protects and not shape.opens and wanted["desired"] != 0.0 and position == 0.0:
+                stop, reason = None, "the position that it was to change is gone"
             if abs(quantity) <= UNITS_TOLERANCE:
                 stop, reason = None, "nothing is left to be ordered"
             if reason:
                 before = wanted["before"] if stop else None
                 self._ledger.record(self._blocked(wanted["ref"], symbol, quantity, reason, before))
                 continue
-            self._ledger.record(self._intent(wanted, symbol, quantity))
-            self._place(self._book.orders[wanted["ref"]])
-
-    def _intent(self, wanted: Mapping[str, Any], symbol: str, quantity: float) -> Entry:
-        body = {
-            "ref": wanted["ref"],
-            "symbol": symbol,
-            "quantity": quantity,
-            "order_id": self._next_id,
-            "client_id": self._client.client_id,
-            "bar_time_ns": wanted["bar_time_ns"],
-            "session": wanted["session"],
-            "before": wanted["before"],
-            "order_type": "MKT",
-        }
-        self._next_id += 1
-        return Entry("intent", body, wanted["ref"])
+            self._send(self._intents(wanted, symbol, quantity))
 
     @staticmethod
     def _blocked(ref: str, symbol: str, quantity: float, reason: str, before: float | None) -> Entry:
         body = {"ref": ref, "symbol": symbol, "quantity": quantity, "reason": reason, "before": before}
         return Entry("blocked", body, ref)
 
-    def _place(self, order: WorkingOrder) -> None:
-        """Send one journaled order."""
-        ticket = Ticket(
-            order.quantity, order_type="MKT", tif="DAY", order_ref=order.ref, account=self._account
-        )
-        self._client.place_order(order.order_id, self.contracts[order.symbol], ticket)
-        self._say(f"sent: {order.quantity:+g} {order.symbol}  ({order.ref})")
-
     def _end(self, order: WorkingOrder, how: str, text: str) -> None:
         """Journal that nothing more is expected of an order; a failed exit, or what a halt ended, is decided anew."""
         if order.ended is not None:
             return
         rest, position = order.remaining, self._book.assets[order.symbol].position
-        unwanted = how != "missed" and order.symbol not in self._book.wanted
+        unwanted = how != "missed" and order.symbol not in self._book.wanted and not order.is_protective
         again = None
         if unwanted and (abs(position + rest) < abs(position) or self._book.halted):
             again = Entry("again", {"symbol": order.symbol, "ref": order.ref})
         self._ledger.record(Entry("ended", {"ref": order.ref, "how": how, "text": text}), again)
-        self._say(f"{how}: {order.ref}: {text}")
+        if position or not order.is_protective:
+            self._say(f"{how}: {order.ref}: {text}")
 
     # -- what comes back ---------------------------------------------------------------------------------
 
@@ -346,6 +293,7 @@ class Desk:
         order = self._book.order_of(event.order_ref, event.perm_id or 0, (event.client_id, event.order_id))
         if order is not None:
             self._note_status(order, event.status, event.perm_id)
+            self._note_protection(order, event)
 
     def _status(self, event: OrderStatus) -> None:
         order = self._book.order_of("", event.perm_id or 0, (event.client_id, event.order_id))
@@ -381,7 +329,9 @@ class Desk:
                 "severity": event.severity,
             }
             self._ledger.record(Entry("notice", body))
-            self._say(f"broker: {event.code} {event.text}")
+            if event.code != ORDER_CANCELLED or order is None:
+                # The end of an order of ours is told once, with its reference.
+                self._say(f"broker: {event.code} {event.text}")
         if order is None:
             return
         if event.code == DUPLICATE_ID:
@@ -391,11 +341,23 @@ class Desk:
         elif event.code == ORDER_CANCELLED:
             self._end(order, "cancelled", event.text)
         elif event.severity == "order":
-            self._end(order, "rejected", event.text)
+            self._refused(order, event.text)
         elif event.code in CANCEL_FAILED:
             self.brakes.must_reconcile = True
         elif event.code not in POLICIES and event.severity != "info":
             self.brakes.freeze(order.symbol, f"code {event.code} on a live order is not known: {event.text}")
+
+    def _refused(self, order: WorkingOrder, text: str) -> None:
+        """Take the refusal of an order, or of a change of a protective one, which stands as it was then."""
+        if order.order_id in self._resizing:
+            reason = f"{order.ref} could not be made to cover {order.quantity:+g} units: {text}"
+            self.brakes.freeze(order.symbol, reason)
+            return
+        self._end(order, "rejected", text)
+        parent = self._book.orders.get(order.parent) if order.is_protective else None
+        if parent is not None and parent.ended is None and not parent.filled:
+            # An entry does not go without what protects it.
+            self._cancel(parent)
 
     def _failure(self, event: CallbackFailure) -> None:
         self._ledger.record(
@@ -433,8 +395,11 @@ class Desk:
     def _differences(self) -> dict[str, str]:
         """Assets whose book cannot be right, each with why; those that are frozen already are left out."""
         traded = {s for s in self._bundle.symbols if self._book.assets[s].frozen is None}
-        quiet = {s: q for s, q in self._held.items() if s in traded and not self._book.working(s)}
+        quiet = {s: q for s, q in self._held.items() if s in traded and not self._book.standing(s)}
         found = positions_to_disagreements(self._book, quiet)
+        for symbol in traded - found.keys():
+            if (lost := lost_protection(self._book, symbol)) is not None:
+                found[symbol] = lost
         for order in self._book.working():
             if order.ref in self._said_filled and order.symbol in traded:
                 found[order.symbol] = (
@@ -444,8 +409,34 @@ class Desk:
         return found
 
     def settle(self) -> None:
-        """Do what was waiting: cancels of a halt, orders that waited for older ones."""
-        if self.brakes.halt_reason():
-            for order in self._book.working():
+        """Do what was waiting: cancels of a halt, orders that waited for older ones, changes of protective orders.
+
+        A halt leaves protective orders where they are.
+        """
+        halted = self.brakes.halt_reason()
+        for symbol in self._bundle.symbols:
+            for order in self._book.standing(symbol) if halted else without_position(self._book, symbol):
                 self._cancel(order)
         self._send_wanted()
+        self.protect()
+
+    def protect(self) -> None:
+        """Bring protective orders to what is held, and close what a stop that has filled did not cover."""
+        self._cover()
+        self._sell_rest()
+
+    def _sell_rest(self) -> None:
+        """Close at the market what a stop that has filled did not cover."""
+        for symbol in self._bundle.symbols:
+            left = left_by_stop(self._book, symbol)
+            ref = order_ref(self._bundle.id, self._book.decided_ns, symbol, REST)
+            held_back = self.brakes.stop_reason() or self.brakes.reason_for(symbol)
+            if not left or held_back or ref in self._book.orders:
+                continue
+            wanted = {
+                "ref": ref,
+                "bar_time_ns": self._book.decided_ns,
+                "session": self._book.sent[0],
+                "before": 0.0,
+            }
+            self._send([self._intent(wanted, symbol, -left, REST, {})])

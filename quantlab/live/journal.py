@@ -27,6 +27,7 @@ KINDS = (
     "decision",  # what a bar's close came to
     "missed",  # a bar that closed while nobody could decide
     "intent",  # an order that is about to be sent
+    "resized",  # a protective order that covers another number of units
     "blocked",  # an order that risk limits, a freeze or a halt held back
     "status",  # what the broker says of an order
     "ended",  # an order that nothing more is expected of

@@ -6,14 +6,16 @@ made; the live book is reckoned again from them; the signals are those of one pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.engine.backtest import backtest
 from quantlab.live.attribution import EngineFill, Gap, attribute, engine_fills, last_closes
-from quantlab.live.decision import Sizer, bars_to_signal, join_target
+from quantlab.live.book import ORDER, REST
+from quantlab.live.decision import Sizer, bars_to_wish
+from quantlab.live.expected import Expectation, expected_targets, order_text
 from quantlab.live.replay import Replay, period, replay, served_bars
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantlab.bars import Bars
+    from quantlab.engine.backtest import Wish
     from quantlab.engine.result import Result
     from quantlab.live.bundle import Bundle
 
-__all__ = ["DecisionRow", "Difference", "ParityReport", "compare", "expected_targets", "run_parity"]
+__all__ = ["DecisionRow", "Difference", "ParityReport", "compare", "run_parity"]
 
 MONEY_TOLERANCE = 1e-9
 """Relative difference up to which two sums of the same money are equal: they are added in another order."""
@@ -117,6 +120,8 @@ class ParityReport:
         What the difference of the two is made of.
     seconds : float
         What the replay took.
+    n_held_back : int
+        Orders that the bundle's limits, a freeze or a halt held back: each of them is a difference.
     """
 
     bundle: str
@@ -135,6 +140,7 @@ class ParityReport:
     backtest_pnl: float
     gap: Gap
     seconds: float
+    n_held_back: int = 0
 
     @property
     def decisions_equal(self) -> bool:
@@ -170,47 +176,12 @@ class ParityReport:
             "fill_differences": [str(d) for d in self.fill_differences[:SHOWN]],
             "n_orders": self.n_orders,
             "n_fills": self.n_fills,
+            "n_held_back": self.n_held_back,
             "live_pnl": self.live_pnl,
             "backtest_pnl": self.backtest_pnl,
             "gap": self.gap.to_dict(),
             "seconds": self.seconds,
         }
-
-
-def expected_targets(
-    signal: NDArray[np.float64], bars: Bars, first: int, join: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Raw and effective targets from row `first` on, from one pass over the whole history.
-
-    Parameters
-    ----------
-    signal : ndarray of shape (n_bars, n_assets)
-        Raw targets.
-    bars : Bars
-        The same bars.
-    first : int
-        Row that is decided first.
-    join : {"next_entry", "now"}
-        How a standing target is taken over.
-
-    Returns
-    -------
-    tuple of ndarray of shape (n_bars - first, n_assets)
-        NaN where an asset has no bar.
-    """
-    there = ~np.isnan(bars.close)
-    raw = np.where(there, np.nan_to_num(signal), np.nan)
-    last = np.zeros(bars.n_assets)
-    for i in range(bars.n_assets):
-        known = np.flatnonzero(there[:first, i])
-        last[i] = raw[known[-1], i] if known.size else 0.0
-    joined = np.full(bars.n_assets, join == "now") | (last == 0.0)
-    effective = np.empty_like(raw[first:])
-    for k in range(len(effective)):
-        row = raw[first + k]
-        effective[k], joined = join_target(row, last, joined)
-        last = np.where(there[first + k], row, last)
-    return raw[first:], effective
 
 
 def compare(bundle: Bundle, bars: Bars, done: Replay) -> ParityReport:
@@ -226,11 +197,12 @@ def compare(bundle: Bundle, bars: Bars, done: Replay) -> ParityReport:
         What the gateway received and made, and what the journal says.
     """
     first = int(np.searchsorted(bars.time, done.first_ns))
-    raw, effective = expected_targets(bars_to_signal(bundle, bars), bars, first, bundle.terms.join)
+    wish = bars_to_wish(bundle, bars)
+    raw, effective = expected_targets(wish, bars, first, bundle.terms.join)
     window = bars.take(slice(first, bars.n_bars))
-    rows, differences = _decisions(bundle, bars, first, raw=raw, effective=effective, replay=done)
+    rows, differences = _decisions(bundle, bars, first, raw=raw, effective=effective, replay=done, wish=wish)
     result = backtest(
-        effective,
+        replace(wish.rows(slice(first, bars.n_bars)), target=effective),
         window,
         cash=bundle.terms.cash,
         costs=bundle.terms.costs,
@@ -256,6 +228,7 @@ def compare(bundle: Bundle, bars: Bars, done: Replay) -> ParityReport:
         backtest_pnl=backtest_pnl,
         gap=attribute(window, result, done, live_pnl - backtest_pnl),
         seconds=done.seconds,
+        n_held_back=done.n_held_back,
     )
 
 
@@ -282,12 +255,12 @@ def _decisions(
     raw: NDArray[np.float64],
     effective: NDArray[np.float64],
     replay: Replay,
+    wish: Wish,
 ) -> tuple[list[DecisionRow], list[Difference]]:
     """Walk over the bars: the live book from the gateway's fills, the engine's order for it, and what came instead."""
-    sizer = Sizer(bundle.terms, bars)
+    expectation = Expectation(bars, wish, replay, Sizer(bundle.terms, bars))
     symbols, n = bars.symbols, bars.n_assets
-    multiplier = np.array([x.multiplier for x in bars.instruments])
-    last_target, last_close = np.zeros(n), np.zeros(n)
+    last_close = np.zeros(n)
     rows: list[DecisionRow] = []
     found: list[Difference] = []
     for t in range(bars.n_bars):
@@ -296,30 +269,25 @@ def _decisions(
         if t < first:
             continue
         k, time_ns = t - first, int(bars.time[t])
-        position, pending, cash = replay.book_at(time_ns, symbols, multiplier, bundle.terms.cash)
-        quantity, last_target, _, _ = sizer.orders(
-            bars.take(slice(t, t + 1)),
-            effective[k],
-            last_target,
-            position=position,
-            pending=pending,
-            last_close=last_close,
-            cash=cash,
-        )
+        quantity, shapes, position = expectation.decide(t, effective[k], last_close, bundle.terms.cash)
         received = replay.orders_of(time_ns)
         said = replay.decisions.get(time_ns)
         if said is None:
             found.append(Difference("missing decision", time_ns, "", "none", "one a bar"))
         for i, symbol in enumerate(symbols):
             asset = said["assets"][symbol] if said else {}
-            ours = [o for o in received if o.symbol == symbol]
+            ours = [o for o in received if o.symbol == symbol and replay.leg_of(o.order_ref) != REST]
+            wanted = expectation.orders(
+                t, i, float(quantity[i]), float(position[i]), shapes[i] if shapes else None
+            )
+            sent = sum(o.quantity for o in ours if replay.part_of(o.order_ref) == ORDER)
             row = DecisionRow(
                 time_ns, symbol, float(raw[k, i]), float(effective[k, i]), float(position[i]), float(quantity[i]),
-                _number(asset.get("signal")), _number(asset.get("target")), float(sum(o.quantity for o in ours)),
+                _number(asset.get("signal")), _number(asset.get("target")), float(sent),
             )  # fmt: skip
             rows.append(row)
-            found += _row_differences(row, ours, known=said is not None)
-        found += _book_differences(time_ns, said, symbols, position, cash)
+            found += _row_differences(row, ours, wanted, known=said is not None)
+        found += _book_differences(time_ns, said, symbols, position, expectation.cash)
     known = {int(x) for x in bars.time[first:]}
     found += [
         Difference(
@@ -328,6 +296,11 @@ def _decisions(
         for o in replay.orders
         if replay.bar_of(o.order_ref) not in known
     ]
+    found += [
+        Difference("order", o.time_ns, o.symbol, f"{o.quantity:+g} ({o.order_ref})", wrong)
+        for o, wrong in expectation.rests()
+        if wrong
+    ]
     return rows, found
 
 
@@ -335,7 +308,9 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _row_differences(row: DecisionRow, orders: list[Any], *, known: bool) -> Iterator[Difference]:
+def _row_differences(
+    row: DecisionRow, orders: list[Any], wanted: dict[str, tuple[float, str]], *, known: bool
+) -> Iterator[Difference]:
     if known:
         for what, live, expected in (
             ("signal", row.live_signal, row.signal),
@@ -343,9 +318,18 @@ def _row_differences(row: DecisionRow, orders: list[Any], *, known: bool) -> Ite
         ):
             if live != expected and not (live != live and expected != expected):  # noqa: PLR0124  # NaN
                 yield Difference(what, row.time_ns, row.symbol, f"{live!r}", f"{expected!r}")
-    if row.live_order != row.order or len(orders) > 1:
+    if row.live_order != row.order or sorted(o.order_ref for o in orders) != sorted(wanted):
         seen = ", ".join(f"{o.quantity:+g}" for o in orders) or "none"
-        yield Difference("order", row.time_ns, row.symbol, seen, f"{row.order:+g}" if row.order else "none")
+        due = ", ".join(f"{units:+g}" for units, _ in wanted.values()) or "none"
+        yield Difference("order", row.time_ns, row.symbol, seen, due)
+    for order in orders:
+        units, text = wanted.get(order.order_ref, (0.0, order_text(order)))
+        # How many units a protective order covers changes with what is held: its fills are compared.
+        if order_text(order) != text or (
+            Replay.part_of(order.order_ref) == ORDER and units not in {0.0, order.quantity}
+        ):
+            sent = f"{order.quantity:+g} {order_text(order)}"
+            yield Difference("order", row.time_ns, row.symbol, sent, f"{units:+g} {text}")
     for order in orders:
         if order.time_ns != row.time_ns:
             when = str(np.datetime64(order.time_ns, "ns"))[:19]
@@ -393,11 +377,15 @@ def _fill_differences(window: Bars, result: Result, replay: Replay, gap: float) 
 
 
 def _same_fill(ours: list[Any], theirs: EngineFill | None) -> bool:
-    """Whether an order was filled once, by the same units, at the same price to the bit, for the same commission."""
-    if theirs is None or len(ours) != 1:
+    """Whether an order was filled by the same units, at the same price to the bit, for the same commission.
+
+    A reversal of a protected position is two orders, whose fills are taken together; nothing else fills in parts here.
+    """
+    if theirs is None or not ours or len({f.order_ref for f in ours}) != len(ours):
         return False
-    cost = abs(ours[0].commission - theirs.cost) <= MONEY_TOLERANCE * max(1.0, theirs.cost)
-    return bool(cost and (ours[0].quantity, ours[0].price) == (theirs.quantity, theirs.price))
+    paid, units = sum(f.commission for f in ours), sum(f.quantity for f in ours)
+    cost = abs(paid - theirs.cost) <= MONEY_TOLERANCE * max(1.0, theirs.cost)
+    return bool(cost and units == theirs.quantity and {f.price for f in ours} == {theirs.price})
 
 
 def _live_text(fills: list[Any]) -> str:

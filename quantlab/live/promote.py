@@ -13,23 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.barsize import BarSize
-from quantlab.engine.backtest import backtest
+from quantlab.engine.backtest import backtest, signal_to_wish
 from quantlab.errors import BundleError, DataError, LiveError, ParameterError, UnknownNameError
 from quantlab.live.bundle import JOINS, Bundle, read_bundle, write_bundle
-from quantlab.live.decision import bars_to_signal
+from quantlab.live.decision import bars_to_wish
 from quantlab.research.causality import check
-from quantlab.signal import signal_to_target
 from quantlab.strategy import as_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
     from quantlab.bars import Bars
+    from quantlab.engine.backtest import Wish
+    from quantlab.levels import OrdersInside
     from quantlab.live.bundle import Terms
     from quantlab.research.verdict import CheckReport
-    from quantlab.signal import Signal
     from quantlab.strategy import Strategy
 
 __all__ = [
@@ -39,8 +37,9 @@ __all__ = [
     "hash_of",
     "promote",
     "refuse_bars",
+    "refuse_orders",
     "refuse_terms",
-    "target_hash",
+    "wish_hash",
 ]
 
 STRESS = (0.0, 1.0, 2.0, 3.0)
@@ -194,7 +193,8 @@ def promote(
         )
     refuse_bars(bars)
     refuse_terms(terms)
-    refuse_signal(idea.evaluate(bars, params), idea.name)
+    inside = signal_to_wish(idea.evaluate(bars, params), bars, idea.name).inside
+    refuse_orders(inside, terms, idea.name, intraday=bars.intraday)
     evidence = examine(idea, bars, params or {}, terms, cuts=cuts)
     place = Path(out)
     existed = place.exists()
@@ -208,46 +208,48 @@ def promote(
         origin=origin,
         created=created,
     )
-    target = np.asarray(signal_to_target(idea.evaluate(bars, bundle.params), bars, idea.name), np.float64)
+    wish = signal_to_wish(idea.evaluate(bars, bundle.params), bars, idea.name)
     try:
-        _test_alone(bundle, target)
+        _test_alone(bundle, wish)
     except BundleError:
         shutil.rmtree(place) if not existed else _empty(place)
         raise
     return bundle, evidence
 
 
-def _test_alone(bundle: Bundle, target: NDArray[np.float64]) -> None:
+def _test_alone(bundle: Bundle, wish: Wish) -> None:
     """Evaluate the bundle in a new process that knows nothing but its folder.
 
     Raises
     ------
     BundleError
-        If it gives other targets there, or cannot be loaded.
+        If it wants something else there, or cannot be loaded.
     """
-    code = f"from quantlab.live.promote import target_hash; print(target_hash({str(bundle.folder.absolute())!r}))"
+    code = f"from quantlab.live.promote import wish_hash; print(wish_hash({str(bundle.folder.absolute())!r}))"
     done = subprocess.run(  # noqa: S603  # this Python, on code written here
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=bundle.folder, check=False
     )
     said = done.stdout.strip().splitlines()
-    if done.returncode == 0 and said and said[-1] == hash_of(target):
+    if done.returncode == 0 and said and said[-1] == hash_of(wish):
         return
-    why = (done.stderr.strip().splitlines() or ["it gives other targets"])[-1]
+    why = (done.stderr.strip().splitlines() or ["it wants something else"])[-1]
     raise BundleError(
         f"{bundle.name} is not the same strategy when its source stands alone: {why} A strategy has to be one file "
         "that imports installed packages only; put what it needs into that file, or into a package."
     )
 
 
-def hash_of(target: NDArray[np.float64]) -> str:
-    """Hash of targets to the last bit (32 hex digits)."""
-    return hashlib.blake2b(np.ascontiguousarray(target).tobytes(), digest_size=16).hexdigest()
+def hash_of(wish: Wish) -> str:
+    """Hash of targets and orders inside the bar to the last bit (32 hex digits)."""
+    target = np.ascontiguousarray(wish.target, np.float64)
+    orders = b"" if wish.inside is None else wish.inside.tobytes()
+    return hashlib.blake2b(target.tobytes() + orders, digest_size=16).hexdigest()
 
 
-def target_hash(folder: str) -> str:
-    """Hash of the targets that a bundle's strategy gives on the bundle's bars."""
+def wish_hash(folder: str) -> str:
+    """Hash of what a bundle's strategy wants on the bundle's bars."""
     bundle = read_bundle(folder)
-    return hash_of(bars_to_signal(bundle, bundle.bars))
+    return hash_of(bars_to_wish(bundle, bundle.bars))
 
 
 def _empty(place: Path) -> None:
@@ -289,19 +291,38 @@ def refuse_bars(bars: Bars) -> None:
         )
 
 
-def refuse_signal(signal: Signal, name: str) -> None:
-    """Refuse orders inside the bar.
+def refuse_orders(inside: OrdersInside | None, terms: Terms, name: str, *, intraday: bool) -> None:
+    """Refuse orders inside the bar that cannot be sent as the backtest fills them.
 
     Raises
     ------
     LiveError
-        If the signal asks for any.
+        With what to change.
     """
-    if signal.orders_inside_bar:
-        raise LiveError(
-            f"strategy {name} asks for {', '.join(signal.orders_inside_bar)}; the backtest fills such orders, live "
-            "trading does not send them in this version, and to leave them out would be another strategy."
-        )
+    if inside is None:
+        return
+    reasons = {
+        "stop_from='fill' (a bracket is sent with its order, before the fill is known)": (
+            inside.stop_from == "fill" and inside.protects
+        ),
+        "a ladder (each of its parts would need a bracket of its own)": len(inside.shares) > 1
+        or inside.scales_out,
+        "tif='ioc' with a stop (a stop waits for its price, and such an order does not wait)": (
+            inside.tif == "ioc" and inside.has_stop
+        ),
+        f"order_type={inside.order_type!r} with protective orders (for hours both would stand, and could sell the same "
+        "units)": inside.protects
+        and (inside.order_type == "moc" or (inside.order_type == "moo" and intraday)),
+        "join='now' (the levels of a position that stands were set at its entry, which this run did not make)": (
+            terms.join == "now" and (inside.protects or not np.isnan(inside.time_stop).all())
+        ),
+    }
+    for what, found in reasons.items():
+        if found:
+            raise LiveError(
+                f"strategy {name} asks for {what}; that is not traded live in this version, and to leave it out would "
+                "be another strategy. Change it, and look at its backtest again."
+            )
 
 
 def refuse_terms(terms: Terms) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "Report",
     "commission_to_entry",
     "execution_to_entry",
+    "open_to_resize",
     "positions_of",
     "positions_to_disagreements",
     "report_to_entries",
@@ -93,11 +94,22 @@ def report_to_entries(book: Book, report: Report) -> list[Entry]:
             entries.append(Entry("ended", body))
     for live in report.open_orders:
         order = book.order_of(live.order_ref, live.perm_id or 0, (live.client_id, live.order_id))
+        resized = None if order is None else open_to_resize(order, live)
+        entries += [resized] if resized is not None else []
         if order is not None and (order.status, order.perm_id) != (live.status, live.perm_id or 0):
             entries.append(
                 Entry("status", {"ref": order.ref, "status": live.status, "perm_id": live.perm_id or 0})
             )
     return entries
+
+
+def open_to_resize(order: WorkingOrder, event: OrderOpen) -> Entry | None:
+    """Entry of a protective order of which the broker has other units than the book; None where they agree."""
+    if not order.is_protective or order.ended is not None:
+        return None
+    if event.quantity == order.quantity or event.quantity * order.quantity <= 0.0:
+        return None
+    return Entry("resized", {"ref": order.ref, "quantity": event.quantity})
 
 
 def unknown_orders(book: Book, report: Report) -> tuple[list[WorkingOrder], list[WorkingOrder]]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.errors import LiveError
-from quantlab.live.book import order_ref
+from quantlab.gateway.grid import CLOSE
+from quantlab.live.book import ORDER, PROTECTIVE, order_ref
 from quantlab.live.feed import Timing
 from quantlab.live.journal import Journal, read_journal
 from quantlab.live.ledger import Ledger
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from quantlab.gateway.server import Gateway
     from quantlab.live.bundle import Bundle
 
-__all__ = ["FILLS", "Replay", "collect", "period", "replay", "served_bars"]
+__all__ = ["FILLS", "Part", "Replay", "collect", "is_before", "period", "replay", "served_bars"]
 
 FILLS = ("bars", "quotes")
 """How the gateway may fill."""
@@ -58,6 +59,10 @@ class Replay:
         The journal's decisions by the close of their bar.
     seconds : float
         Wall time.
+    bars_ns : tuple of int
+        Closes of the bars that a reference may name.
+    n_held_back : int
+        Orders that limits, a freeze or a halt held back.
     """
 
     bundle: str
@@ -70,14 +75,33 @@ class Replay:
     decisions: dict[int, dict[str, Any]]
     seconds: float
     bars_ns: tuple[int, ...] = field(default=())
+    n_held_back: int = 0
 
     @cached_property
-    def _bar_of_ref(self) -> dict[str, int]:
-        return {order_ref(self.bundle, t, s): t for t in self.bars_ns for s in self.symbols}
+    def _bar_of_decision(self) -> dict[str, int]:
+        refs = ((order_ref(self.bundle, t, s), t) for t in self.bars_ns for s in self.symbols)
+        return {ref.rpartition("-")[0]: t for ref, t in refs}
 
     def bar_of(self, ref: str) -> int:
         """Close of the bar that an order's reference names; 0 for a reference that is not of this bundle."""
-        return self._bar_of_ref.get(ref, 0)
+        decision, _, leg = ref.rpartition("-")
+        return self._bar_of_decision.get(decision, 0) if leg.isdigit() else 0
+
+    def ref(self, time_ns: int, symbol: str) -> str:
+        """Name the order of a decision."""
+        return order_ref(self.bundle, time_ns, symbol)
+
+    @staticmethod
+    def leg_of(ref: str) -> int:
+        """Leg that an order's reference names, see `quantlab.live.book`."""
+        leg = ref.rpartition("-")[2]
+        return int(leg) if leg.isdigit() else 0
+
+    @staticmethod
+    def part_of(ref: str) -> int:
+        """Give what an order is to the backtest: its leg if it is protective, else 0, the decision's own order."""
+        leg = Replay.leg_of(ref)
+        return leg if leg in PROTECTIVE else ORDER
 
     def orders_of(self, time_ns: int) -> list[Any]:
         """Orders that the gateway received for the decision of a bar."""
@@ -90,11 +114,12 @@ class Replay:
             found.setdefault(self.bar_of(order.order_ref), []).append(order)
         return found
 
-    def executions_by_decision(self) -> dict[tuple[int, str], list[Any]]:
-        """Group fills by decision bar and symbol."""
-        found: dict[tuple[int, str], list[Any]] = {}
+    def executions_by_decision(self) -> dict[Part, list[Any]]:
+        """Group fills by decision bar, symbol, and the decision's own order or a protective one."""
+        found: dict[Part, list[Any]] = {}
         for fill in self.executions:
-            found.setdefault((self.bar_of(fill.order_ref), fill.symbol), []).append(fill)
+            key = self.bar_of(fill.order_ref), fill.symbol, self.part_of(fill.order_ref)
+            found.setdefault(key, []).append(fill)
         return found
 
     def book_at(
@@ -102,22 +127,33 @@ class Replay:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Positions, units on their way and cash at the decision of a bar, from the gateway's records alone.
 
-        A fill counts if its order belongs to an earlier bar and it was made by the bar's close: the open at which an
-        order of this bar fills may be the same instant.
+        What protective orders may do is not on its way. See `is_before` for the fills that count.
         """
         position, pending = np.zeros(len(symbols)), np.zeros(len(symbols))
         column = {s: i for i, s in enumerate(symbols)}
         for order in self.orders:
-            if self.bar_of(order.order_ref) < time_ns and order.symbol in column:
-                pending[column[order.symbol]] += order.quantity if order.status not in DEAD else 0.0
+            ended = order.status in DEAD and order.done_ns is not None and order.done_ns <= time_ns
+            ours = self.bar_of(order.order_ref) < time_ns and order.symbol in column
+            if ours and not ended and self.part_of(order.order_ref) == ORDER:
+                pending[column[order.symbol]] += order.quantity
         for fill in self.executions:
-            if self.bar_of(fill.order_ref) < time_ns and fill.time_ns <= time_ns and fill.symbol in column:
+            if is_before(fill, time_ns) and fill.symbol in column:
                 i = column[fill.symbol]
                 position[i] += fill.quantity
-                pending[i] -= fill.quantity
                 cash -= fill.quantity * fill.price * multiplier[i]
                 cash -= fill.commission
+                if self.part_of(fill.order_ref) == ORDER:
+                    pending[i] -= fill.quantity
         return position, pending, cash
+
+
+Part = tuple[int, str, int]
+"""Close of the decision bar, symbol, and 0 or the leg of a protective order."""
+
+
+def is_before(fill: Any, time_ns: int) -> bool:
+    """Whether a fill was made before the decision of the bar that closes then: the next may open at that instant."""
+    return (fill.time_ns, fill.phase) <= (time_ns, CLOSE)
 
 
 DEAD = ("Cancelled", "ApiCancelled", "Inactive")
@@ -230,6 +266,7 @@ def collect(
         decisions=decisions,
         seconds=time.perf_counter() - began,
         bars_ns=tuple(bars.time.tolist()),
+        n_held_back=len(read_journal(journal, "blocked")),
     )
 
 

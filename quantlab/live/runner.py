@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.broker.events import CurrentTime, Disconnected
+from quantlab.broker.events import CurrentTime, Disconnected, Execution
 from quantlab.errors import BrokerError, JournalError, NoAnswerError, NotConnectedError, QuantlabError
-from quantlab.live.decision import Decision, Sizer, bars_to_signal, decision_to_body, signal_to_decision
+from quantlab.live.decision import Decision, Sizer, bars_to_wish, decision_to_body, signal_to_decision
 from quantlab.live.desk import Desk
 from quantlab.live.feed import Timing, make_feed
 from quantlab.live.journal import Entry
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from quantlab.broker.client import Client
     from quantlab.broker.events import Event
     from quantlab.broker.line import Greeting
+    from quantlab.engine.backtest import Wish
     from quantlab.live.book import Book, WorkingOrder
     from quantlab.live.bundle import Bundle
     from quantlab.live.ledger import Ledger
@@ -64,14 +65,14 @@ class Seams:
     Parameters
     ----------
     signal : callable
-        ``signal(bundle, bars)``: raw targets of all bars.
+        ``signal(bundle, bars)``: what the strategy wants on all bars.
     decide : callable
-        ``decide(bars, signal, book, sizer, last_close, month_units)``: what the last bar comes to.
+        ``decide(bars, wish, book, sizer, last_close, month_units)``: what the last bar comes to.
     desk : callable
         Makes the desk of a connection.
     """
 
-    signal: Callable[..., Any] = bars_to_signal
+    signal: Callable[..., Wish] = bars_to_wish
     decide: Callable[..., Decision] = signal_to_decision
     desk: Callable[..., Desk] = Desk
 
@@ -198,6 +199,9 @@ class Runner:
         if self.desk.verify():
             self._drain()
         worked = self._decide_closed()
+        if self.desk.awaits_ends:
+            # What replaces a cancelled order is sent once that has ended: in this step, where the broker is quick.
+            self._part()
         self.desk.settle()
         if self.end_ns is not None and event.time_ns >= self.end_ns:
             self._idle = 0 if worked or event.time_ns != before else self._idle + 1
@@ -239,6 +243,9 @@ class Runner:
             if event is None:
                 return
             self._take(event)
+            if isinstance(event, Execution):
+                # Protective orders may have to cover more or less: the next step does not wait.
+                return
 
     def _take(self, event: Event) -> None:
         """Hand an event to whom it belongs."""
@@ -342,6 +349,7 @@ class Runner:
         for order in lost:
             self.desk.send_late(order, newest_ns)
         self.desk.drop_late(newest_ns)
+        self.desk.protect()
         if not self.book.seeded:
             self._begin(rows)
             return
@@ -358,7 +366,7 @@ class Runner:
             self._keep(row)
         newest = rows[-1] if rows else None
         bars = self.window.bars()
-        signal = self.seams.signal(self.bundle, bars)
+        signal = self.seams.signal(self.bundle, bars).target
         before = signal if newest is not None else signal[:-1]
         last = _last_known(before, bars.close[: len(before)])
         joined = (last == 0.0) | (self.bundle.terms.join == "now")
@@ -420,10 +428,9 @@ class Runner:
         """Decide the newest bar of the window; `entries` are journaled in the same step."""
         assert self.desk is not None  # noqa: S101  # for the type checker
         bars = self.window.bars()
-        signal = self.seams.signal(self.bundle, bars)[-1]
         decision = self.seams.decide(
             bars,
-            signal,
+            self.seams.signal(self.bundle, bars),
             self.book,
             self.sizer,
             last_close=self.window.last_close(),
