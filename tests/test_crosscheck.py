@@ -26,6 +26,7 @@ from quantlab.engine.result import Result
 from quantlab.engine.setup import Setup
 from quantlab.errors import MismatchError, MissingExtraError, ParameterError
 from quantlab.model import Instrument
+from quantlab.signal import Signal
 from quantlab.signals import crossed_above, crossed_below, from_vectorbt, sma
 from quantlab.sizing import Account, Sizing
 
@@ -174,6 +175,16 @@ def test_a_short_that_ends_in_ruin_is_followed_to_the_last_bar():
     check = crosscheck(result)
     assert check.agrees, check
     assert "sharpe" in check.not_compared
+
+
+def test_reversals_that_are_charged_as_two_orders_agree_trade_by_trade():
+    bars, costs, sizing = walk(300, seed=3), Costs.per_share(0.005, minimum=1.0), Sizing.units(10)
+    target = np.where(np.arange(300) % 9 < 5, 1.0, -1.0)[:, None]
+    result = backtest(Signal(target, stop_loss=1.0), bars, costs=costs, sizing=sizing)
+    assert set(result.fills["commission"][1:]) == {2.0}
+    check = crosscheck(result)
+    assert check.agrees, check
+    assert {"costs paid", "pnl of trades"} <= {c.name for c in check.comparisons if c.compared}
 
 
 def test_futures_are_compared_in_money_and_ticks_are_said_to_be_given():
