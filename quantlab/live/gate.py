@@ -181,13 +181,10 @@ class Gate:
         )
         self._levels = orders_to_levels(inside, Path.of(bars, None))
         self._book, self._guards = assets.copy(), np.zeros(len(assets), GUARD)
-        undecided = np.abs(last_target) > 1.0
         book, guards = self._book, self._guards
         book["position"], book["last_close"], book["fill_price"] = position, mark, mark
-        # An asset that is to be decided anew still is what it was: a time stop goes by that.
-        book["last_target"] = np.where(undecided, np.sign(position), last_target)
-        guards["target_before"], guards["stopped"] = before.target, before.stopped
-        guards["renew"] = before.renew | undecided
+        book["last_target"], guards["target_before"] = last_target, before.target
+        guards["stopped"], guards["renew"] = before.stopped, before.renew
         guards["side"], guards["entry_bar"] = np.sign(position), before.entry_row
         guards["hold_bars"] = np.nan_to_num(before.hold)
         self.target = np.empty(len(assets))
@@ -195,9 +192,7 @@ class Gate:
             self._row, True, False, np.ascontiguousarray(target, np.float64), bars.close[-1], self._levels, book,
             guards, self.target,
         )  # fmt: skip
-        there = ~np.isnan(bars.close[-1])
-        # Where there is no bar nothing is decided: what was undecided stays so.
-        self.last_target = np.where(there, book["last_target"], last_target)
+        self.last_target = book["last_target"].copy()
         self._update()
 
     def _update(self) -> None:
