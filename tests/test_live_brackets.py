@@ -216,8 +216,12 @@ def test_protective_orders_grow_once_more_is_held(stage):
     _, stop, target = enter(stage, quantity=50.0)
     stage.decide([0.5, 0], [30, 0], shapes=(PLAIN, None))
     assert legs(stage) == [ORDER, STOP, TARGET, ORDER]
+    assert not stage.desk.lacks_protection()
     fills(stage, stage.order(), 30.0)
+    # The runner does not wait for its next look at the clock.
+    assert stage.desk.lacks_protection()
     stage.desk.settle()
+    assert not stage.desk.lacks_protection()
     changed = stage.client.placed[4:]
     assert [(number, quantity) for number, _, quantity, _ in changed] == [
         (stop.order_id, -80.0),

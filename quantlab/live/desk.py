@@ -20,7 +20,7 @@ from quantlab.errors import LiveError
 from quantlab.kernels import order as od
 from quantlab.live.book import REST, order_ref
 from quantlab.live.brakes import Brakes
-from quantlab.live.cover import left_by_stop, lost_protection, without_position
+from quantlab.live.cover import book_to_resizes, left_by_stop, lost_protection, without_position
 from quantlab.live.decision import is_over
 from quantlab.live.gate import Shape
 from quantlab.live.journal import Entry
@@ -424,6 +424,13 @@ class Desk(Outgoing):
         """Bring protective orders to what is held, and close what a stop that has filled did not cover."""
         self._cover()
         self._sell_rest()
+
+    def lacks_protection(self) -> bool:
+        """Whether something has to be sent at once, since protective orders do not fit what is held."""
+        book, symbols = self._book, self._bundle.symbols
+        return any(
+            book_to_resizes(book, s) or left_by_stop(book, s) or without_position(book, s) for s in symbols
+        )
 
     def _sell_rest(self) -> None:
         """Close at the market what a stop that has filled did not cover."""

@@ -243,8 +243,8 @@ class Runner:
             if event is None:
                 return
             self._take(event)
-            if isinstance(event, Execution):
-                # Protective orders may have to cover more or less: the next step does not wait.
+            if isinstance(event, Execution) and self.desk is not None and self.desk.lacks_protection():
+                # The next step does not wait.
                 return
 
     def _take(self, event: Event) -> None:
