@@ -204,6 +204,8 @@ def test_units_that_a_stop_did_not_cover_are_sold_at_the_market(stage):
     stage.status(target, "Cancelled")
     stage.desk.settle()
     assert (legs(stage)[-1], stage.client.placed[-1][2]) == (REST, -50.0)
+    # While that order stands the asset is not in doubt, however long it takes.
+    assert not stage.desk.verify()
     fills(stage, stage.order(), -50.0)
     assert not stage.desk.verify()
     assert stage.book.assets["A"].stopped
@@ -251,6 +253,16 @@ def test_a_trailing_stop_is_changed_from_where_it_is_by_now(stage):
     stage.desk.settle()
     ticket = stage.client.tickets[-1]
     assert (ticket.quantity, ticket.trail_amount, ticket.trail_stop_price) == (-80.0, 4.0, 103.5)
+
+
+def test_a_trailing_stop_that_the_broker_does_not_have_any_more_is_not_changed(stage):
+    trail = enter(stage, replace(LONG, stop_level=None, target_level=None, trail_amount=4.0), 50.0)[1]
+    stage.decide([0.5, 0], [30, 0], shapes=(PLAIN, None))
+    fills(stage, stage.order(), 30.0)
+    sent = len(stage.client.placed)
+    stage.desk.settle()
+    assert len(stage.client.placed) == sent
+    assert trail.quantity == -50.0
 
 
 def test_a_parent_that_fills_in_part_and_ends_leaves_protection_of_that_part(stage):

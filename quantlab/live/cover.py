@@ -54,9 +54,11 @@ def left_by_stop(book: Book, symbol: str) -> float:
 def lost_protection(book: Book, symbol: str) -> str | None:
     """Why a position is not protected as it was sent to be; None if it is, or has nothing to be protected by."""
     state = book.assets[symbol]
-    if abs(state.position) <= UNITS_TOLERANCE or left_by_stop(book, symbol):
+    children = book.children(state.bracket)
+    # What a stop that has filled left is closed at the market, see `left_by_stop`.
+    if abs(state.position) <= UNITS_TOLERANCE or any(o.ended == "filled" for o in children):
         return None
-    for order in book.children(state.bracket):
+    for order in children:
         if order.ended in {"cancelled", "rejected", "missed"}:
             return (
                 f"{state.position:+g} units are held, and their protective order {order.ref} was {order.ended}: look "

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 __all__ = [
     "OUTCOMES",
     "Decision",
+    "Held",
     "Sizer",
     "bars_to_wish",
     "decision_to_body",
+    "is_over",
     "join_target",
+    "last_row",
     "signal_to_decision",
+    "size",
 ]
 
 OUTCOMES = {

@@ -82,6 +82,11 @@ class Expectation:
         What the gateway received and filled.
     sizer : Sizer
         The engine's rule.
+
+    Attributes
+    ----------
+    cash : float
+        Money of the book at the last decision.
     """
 
     def __init__(self, bars: Bars, wish: Wish, replay: Replay, sizer: Sizer) -> None:
@@ -93,6 +98,7 @@ class Expectation:
         self._target, self._hold = np.zeros(n), np.full(n, np.nan)
         self._stopped, self._renew = np.zeros(n, bool), np.zeros(n, bool)
         self._entry_row, self._n_taken = np.zeros(n, np.int64), 0
+        self.cash = 0.0
         self._filled: dict[str, float] = {}
         # Side of the position that each decided order opens, 0 for none.
         self._opens: dict[str, int] = {}
@@ -105,11 +111,11 @@ class Expectation:
         """Quantities and shapes at row `t`, and the positions that they start from; arrays of shape (n_assets,)."""
         time_ns = int(self._bars.time[t])
         multiplier = np.array([x.multiplier for x in self._bars.instruments])
-        position, pending, money = self._replay.book_at(time_ns, self._bars.symbols, multiplier, cash)
+        position, pending, self.cash = self._replay.book_at(time_ns, self._bars.symbols, multiplier, cash)
         self._take(time_ns)
         there = ~np.isnan(self._bars.close[t])
         self._expire(time_ns, there, pending)
-        held = Held(position, pending, self._last_target, money)
+        held = Held(position, pending, self._last_target, self.cash)
         # Two rows, so that values by bar are told from one value for all.
         rows = slice(max(t - 1, 0), t + 1)
         wish = self._wish.rows(rows)
@@ -124,7 +130,6 @@ class Expectation:
         )
         if gate is not None:
             self._keep(gate, shapes, time_ns)
-        self.cash = money
         return quantity, shapes, position
 
     def _keep(self, gate: Gate, shapes: tuple[Shape | None, ...], time_ns: int) -> None:

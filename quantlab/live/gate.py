@@ -174,11 +174,8 @@ class Gate:
         last_target: NDArray[np.float64],
         mark: NDArray[np.float64],
     ) -> None:
-        self._row, self._inside, self._intraday = (
-            bars.n_bars - 1,
-            inside,
-            BarSize.parse(bars.bar_size).intraday,
-        )
+        self._row, self._inside = bars.n_bars - 1, inside
+        self._intraday = BarSize.parse(bars.bar_size).intraday
         self._levels = orders_to_levels(inside, Path.of(bars, None))
         self._book, self._guards = assets.copy(), np.zeros(len(assets), GUARD)
         book, guards = self._book, self._guards

@@ -139,10 +139,14 @@ class Outgoing:
             # A change tells where the stop is by now, or it would begin anew at today's price.
             trails = {o.order_id: o.trail_stop_price for o in self._client.open_orders(everyone=False)}
         for order, quantity in changes:
+            trail: dict[str, Any] = {}
+            if order.ticket["order_type"] == TRAILING:
+                if order.order_id not in trails:
+                    # It has ended, and what ended it is being told: there is nothing to change.
+                    continue
+                trail = {"trail_stop_price": trails[order.order_id]}
             self._ledger.record(Entry("resized", {"ref": order.ref, "quantity": quantity}))
             self._resizing.add(order.order_id)
-            trailing = order.ticket["order_type"] == TRAILING
-            trail = {"trail_stop_price": trails.get(order.order_id)} if trailing else {}
             ticket = Ticket(
                 quantity,
                 **{**order.ticket, **trail, "transmit": True},
